@@ -1,0 +1,70 @@
+"""The `xtts` command. Command modules are imported only when needed, and import nothing heavy themselves."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from xtts_framework import __version__
+from xtts_framework.errors import UserError
+
+COMMANDS = {
+    "new": "xtts_framework.cli.new",
+    "validate": "xtts_framework.cli.validate",
+    "encode": "xtts_framework.cli.encode",
+    "tokenize": "xtts_framework.cli.tokenize",
+    "train": "xtts_framework.cli.train",
+    "select": "xtts_framework.cli.select",
+    "export": "xtts_framework.cli.export",
+    "synthesize": "xtts_framework.cli.synthesize",
+    "report": "xtts_framework.cli.report",
+    "base": "xtts_framework.cli.base",
+    "plugins": "xtts_framework.cli.plugins",
+    "config": "xtts_framework.cli.config",
+    "demo-data": "xtts_framework.cli.demo_data",
+}
+"""Command name -> module whose `command` it is, in the order of `xtts --help`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="xtts")
+def cli() -> None:
+    """Teach XTTS-v2 a language it has never heard.
+
+    Every stage of the workflow is a command; `snakemake` runs them all in order.
+    """
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in its message, never in a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"error: {error.filename or ''}: {error.strerror or error}".replace(": :", ":"), err=True)
+        sys.exit(1)

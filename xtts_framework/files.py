@@ -1,0 +1,98 @@
+"""Files and folders that either exist whole or not at all.
+
+Everything is written beside its destination under a `.partial-` name, flushed to disk and renamed. Renaming within
+one folder is atomic on POSIX file systems, so a reader never sees half a file and `kill -9` leaves at most a
+`.partial-` leftover, which the next writer of the same destination removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PARTIAL_PREFIX = ".partial-"
+
+
+@contextlib.contextmanager
+def replacing_file(destination: Path) -> Iterator[Path]:
+    """Yield a path to write to; on success it becomes `destination`, on failure it is removed.
+
+    Raises:
+        OSError: the folder cannot be created or written; nothing has changed at `destination`.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(destination)
+        _sync(destination.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; on success it becomes `destination`, replacing what was there."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
+    replaced = destination.parent / f"{PARTIAL_PREFIX}old-{destination.name}"
+    for leftover in (partial, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for path in partial.rglob("*"):
+            _sync(path)
+        _sync(partial)
+        if destination.exists():
+            destination.replace(replaced)
+        partial.replace(destination)
+        _sync(destination.parent)
+    finally:
+        for leftover in (partial, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def write_text(destination: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing_file(destination) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_text_if_changed(destination: Path, text: str) -> bool:
+    """Write UTF-8 text only when it differs, so that an unchanged file keeps its modification time."""
+    if destination.is_file() and destination.read_text(encoding="utf-8") == text:
+        return False
+    write_text(destination, text)
+    return True
+
+
+def write_json(destination: Path, value: Any) -> None:
+    """Write readable JSON atomically; NaN and infinities are refused, since JSON has none."""
+    write_text(destination, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""Where every result lies: the one place that spells a file name shared by two stages.
+
+`results/datasets/{dataset}/…` and `results/runs/{run}/…` (design: stages are commands, files are their contract).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """Everything the workflow knows about one dataset. Shared by all runs that use it."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.parquet"
+
+    @property
+    def rejects(self) -> Path:
+        return self.path / "rejects.csv"
+
+    @property
+    def validation(self) -> Path:
+        return self.path / "validation.json"
+
+    @property
+    def features(self) -> Path:
+        """Index of the feature store, one row per clip of the manifest."""
+        return self.path / "features.parquet"
+
+    @property
+    def feature_store(self) -> Path:
+        """Content-addressed shards. Never a declared output: it must survive a failed or repeated encode."""
+        return self.path / "features"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Everything one training run makes."""
+
+    path: Path
+
+    @property
+    def vocab(self) -> Path:
+        return self.path / "tokenizer" / "vocab.json"
+
+    @property
+    def tokenizer_report(self) -> Path:
+        return self.path / "tokenizer" / "tokenizer.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`checkpoints/<fingerprint>/step-XXXXXXXX/`. Never a declared output."""
+        return self.path / "checkpoints"
+
+    @property
+    def training(self) -> Path:
+        """TensorBoard events and `metrics.jsonl` (`tensorboard --logdir results/runs/RUN/training`)."""
+        return self.path / "training"
+
+    @property
+    def metrics(self) -> Path:
+        return self.training / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def selected(self) -> Path:
+        return self.path / "selected.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+    @property
+    def synthesis(self) -> Path:
+        """Spoken sentences: `synthesis.json` and wavs, one folder per checkpoint that spoke."""
+        return self.path / "synthesis"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
