@@ -10,6 +10,7 @@ This module imports neither torch nor TTS, so that the workflow can read it whil
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import types
 import typing
@@ -50,12 +51,14 @@ class LanguageConfig(Strict):
 class ValidationConfig(Strict):
     """What a clip must be to enter the manifest. Every refusal is written to rejects.csv with a reason."""
 
-    min_duration_s: float = Field(0.5, gt=0, description=f"Shortest clip, seconds. Source: {UPSTREAM} drops shorter ones.")
+    min_duration_s: float = Field(
+        0.5, gt=0, description=f"Shortest clip, seconds. Source: {UPSTREAM} drops shorter ones."
+    )
     max_duration_s: float = Field(
         11.6,
         gt=0,
         le=MODEL_MAX_DURATION_S,
-        description=f"Longest clip, seconds; the model's limit is {MODEL_MAX_DURATION_S}. Source: {UPSTREAM}, 255995 samples.",
+        description=f"Longest clip, seconds; the model's limit is {MODEL_MAX_DURATION_S}. Source: {UPSTREAM}.",
     )
     min_sample_rate_hz: int = Field(
         16000, gt=0, description="Lowest sample rate, Hz. Source: below it, speech above 8 kHz is lost for good."
@@ -95,7 +98,9 @@ class TokenizerConfig(Strict):
     """How the vocabulary of the base is extended."""
 
     new_tokens: int = Field(
-        2000, ge=0, description="Rows added to the vocabulary, characters and merges together. Source: published experience."
+        2000,
+        ge=0,
+        description="Rows added to the vocabulary, characters and merges together. Source: published experience.",
     )
     own_merges: bool | None = Field(
         None,
@@ -111,7 +116,9 @@ class FreezingConfig(Strict):
         "auto", description="`auto`: frozen below `threshold` training clips; `none`: everything trains."
     )
     threshold: int = Field(3000, ge=0, description=f"Training clips below which `auto` freezes. Source: {GUIDE}.")
-    frozen_blocks: list[int] | None = Field(None, description="GPT blocks to freeze, counted from 0; overrides the policy.")
+    frozen_blocks: list[int] | None = Field(
+        None, description="GPT blocks to freeze, counted from 0; overrides the policy."
+    )
     text_embedding: bool | None = Field(None, description="Whether the text embedding trains; overrides the policy.")
     audio_embedding: bool | None = Field(None, description="Whether the audio embedding trains; overrides the policy.")
     heads: bool | None = Field(None, description="Whether both heads train; overrides the policy.")
@@ -129,26 +136,40 @@ class TrainingConfig(Strict):
         description=f"Steps at which the rate is multiplied by `gamma`. Source: {GUIDE}.",
     )
     gamma: float = Field(0.5, gt=0, le=1, description=f"Factor at each milestone. Source: {GUIDE}.")
-    batch_size: int = Field(4, ge=1, description=f"Samples per step; moves the milestones, not the memory. Source: {GUIDE}.")
-    grad_accum: int = Field(128, ge=1, description=f"Steps per optimizer update. Source: {GUIDE} (4 x 128 = 512 samples).")
+    batch_size: int = Field(
+        4, ge=1, description=f"Samples per step; moves the milestones, not the memory. Source: {GUIDE}."
+    )
+    grad_accum: int = Field(
+        128, ge=1, description=f"Steps per optimizer update. Source: {GUIDE} (4 x 128 = 512 samples)."
+    )
     max_steps: int = Field(300_000, ge=1, description=f"Steps after which the run ends. Source: {GUIDE}.")
-    max_epochs: int | None = Field(None, ge=1, description="Epochs after which the run ends, if sooner. Empty: no limit.")
-    weight_decay: float = Field(1e-2, ge=0, description=f"AdamW decay of weights (no biases, norms, embeddings). Source: {GUIDE}.")
+    max_epochs: int | None = Field(
+        None, ge=1, description="Epochs after which the run ends, if sooner. Empty: no limit."
+    )
+    weight_decay: float = Field(
+        1e-2, ge=0, description=f"AdamW decay of weights (no biases, norms, embeddings). Source: {GUIDE}."
+    )
     betas: tuple[float, float] = Field((0.9, 0.96), description=f"AdamW betas. Source: {GUIDE}.")
     eps: float = Field(1e-8, gt=0, description="AdamW epsilon. Source: XTTS-v2 recipe.")
     new_token_lr_scale: float = Field(1.0, gt=0, description="Factor on the rate of the added embedding and head rows.")
     max_grad_norm: float | None = Field(
-        None, gt=0, description="Gradients are scaled down to this L2 norm. Empty: no clipping, as in the XTTS-v2 recipe."
+        None,
+        gt=0,
+        description="Gradients are scaled down to this L2 norm. Empty: no clipping, as in the XTTS-v2 recipe.",
     )
     mel_loss_weight: float = Field(1.0, ge=0, description=f"Weight of the audio-code loss. Source: {UPSTREAM}.")
     text_loss_weight: float = Field(0.01, ge=0, description=f"Weight of the text loss. Source: {UPSTREAM}.")
-    dropout: float = Field(0.1, ge=0, lt=1, description=f"After embeddings, attention projections and MLPs. Source: {UPSTREAM}.")
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description=f"After embeddings, attention projections and MLPs. Source: {UPSTREAM}."
+    )
     conditioning: Literal["self", "speaker"] = Field(
         "self", description="Voice prompt: a slice of the clip itself, or of another clip of its speaker."
     )
     mask_conditioned_loss: bool = Field(False, description="Leave the audio under the voice prompt out of the loss.")
     precision: Literal["fp32", "bf16", "fp32_strict"] = Field(
-        "fp32", description="fp32 uses TF32 matmuls where there are any; bf16 keeps fp32 master weights. Source: guide (mixed precision off)."
+        "fp32",
+        description="fp32 uses TF32 matmuls where there are any; bf16 keeps fp32 master weights; "
+        "fp32_strict never uses TF32. Source: guide (mixed precision off).",
     )
     seed: int = Field(1, ge=0, description="Seed of new rows, sample order, voice prompts and dropout.")
     log_every_updates: int = Field(1, ge=1, description="Updates between two log lines.")
@@ -167,7 +188,7 @@ class TrainingConfig(Strict):
     @field_validator("milestones")
     @classmethod
     def _increasing(cls, value: list[int]) -> list[int]:
-        if any(step < 1 for step in value) or any(a >= b for a, b in zip(value, value[1:], strict=False)):
+        if any(step < 1 for step in value) or any(a >= b for a, b in itertools.pairwise(value)):
             raise ValueError(f"milestones must be positive and strictly increasing, found {value}")
         return value
 
@@ -175,11 +196,15 @@ class TrainingConfig(Strict):
 class SynthesisConfig(Strict):
     """What the finished voice says, at the selected and at each kept checkpoint."""
 
-    sentences: list[str] = Field(default_factory=list, description="Sentences to speak. Empty: from the evaluation clips.")
+    sentences: list[str] = Field(
+        default_factory=list, description="Sentences to speak. Empty: from the evaluation clips."
+    )
     language: str | None = Field(None, description="Language of the sentences. Empty: that of the run's first dataset.")
     speaker: Path | None = Field(None, description="Reference recording of the voice. Empty: an evaluation clip.")
     count: int = Field(3, ge=0, description="How many evaluation sentences to speak when `sentences` is empty.")
-    checkpoints: Literal["all", "selected"] = Field("all", description="Speak at every kept checkpoint, or the selected only.")
+    checkpoints: Literal["all", "selected"] = Field(
+        "all", description="Speak at every kept checkpoint, or the selected only."
+    )
     temperature: float = Field(0.75, gt=0, description=f"Sampling temperature. Source: {UPSTREAM}.")
     top_k: int = Field(50, ge=1, description=f"Sampling pool. Source: {UPSTREAM}.")
     top_p: float = Field(0.85, gt=0, le=1, description=f"Sampling mass. Source: {UPSTREAM}.")
@@ -233,7 +258,8 @@ class ProjectConfig(Strict):
 
     results: Path = Field(Path("results"), description="Folder of all results, relative to the working directory.")
     base: str = Field(
-        "xtts-v2", description="Checkpoint to start from: `xtts-v2` (fetched into bases/xtts-v2) or a folder with `/` in its name."
+        "xtts-v2",
+        description="Checkpoint to start from: `xtts-v2`, fetched into bases/xtts-v2 by `xtts base fetch xtts-v2`, or a folder.",
     )
     hub: HubConfig = Field(default_factory=HubConfig)
     datasets: dict[str, DatasetConfig] = Field(description="Datasets by name; the name becomes a folder.")
@@ -244,7 +270,9 @@ class ProjectConfig(Strict):
     def _plain_names(cls, value: Any) -> Any:
         for name in value if isinstance(value, dict) else ():
             if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-                raise ValueError(f"{name!r} is no usable name: letters, digits, '_', '-' and '.', starting with a letter or digit")
+                raise ValueError(
+                    f"{name!r} is no usable name: letters, digits, '_', '-' and '.', starting with a letter or digit"
+                )
         return value
 
     @model_validator(mode="after")
@@ -252,7 +280,9 @@ class ProjectConfig(Strict):
         for run_name, run in self.runs.items():
             for name in run.datasets:
                 if name not in self.datasets:
-                    raise ValueError(f"run {run_name!r} uses dataset {name!r}, but the datasets are {sorted(self.datasets)}")
+                    raise ValueError(
+                        f"run {run_name!r} uses dataset {name!r}, but the datasets are {sorted(self.datasets)}"
+                    )
         return self
 
     @property

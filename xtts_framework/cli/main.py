@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "xtts_framework.cli.export",
     "synthesize": "xtts_framework.cli.synthesize",
     "report": "xtts_framework.cli.report",
+    "show": "xtts_framework.cli.show",
     "base": "xtts_framework.cli.base",
     "plugins": "xtts_framework.cli.plugins",
     "config": "xtts_framework.cli.config",

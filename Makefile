@@ -1,0 +1,57 @@
+# make demo   sets everything up, then runs the whole workflow on synthesised Amharic speech
+# make test   sets up if needed, checks style and types, runs the tests
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: setup demo test lint format config clean-demo clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"error: Python 3.11 to 3.13 needed, $(PYTHON) is {v[0]}.{v[1]}; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY) demo/base/config.json demo/config.yaml
+	snakemake --directory demo --configfile demo/config.yaml
+	@echo
+	@xtts show demo/results/runs/demo
+	@echo "The demo's base has random weights: it proves the plumbing and does not speak a language."
+
+demo/dataset/metadata.csv: | $(READY)
+	xtts demo-data --out demo/dataset
+
+demo/base/config.json: | $(READY) demo/dataset/metadata.csv
+	xtts base create --size tiny --speech demo/dataset --out demo/base
+
+demo/config.yaml: config/demo.yaml
+	mkdir -p demo
+	cp $< $@
+
+test: $(READY) lint
+	python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+format: $(READY)
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+config: $(READY)
+	xtts config write --out config/config.yaml --schema workflow/schemas/config.schema.json
+
+clean-demo:
+	rm -rf demo
+
+clean: clean-demo
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .snakemake

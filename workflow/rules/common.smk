@@ -1,0 +1,75 @@
+"""The configuration as typed objects, and the inputs that several rules share."""
+
+import re
+
+from snakemake.exceptions import WorkflowError
+
+from xtts_framework.config import ProjectConfig, dump_yaml, parse_config, stage_configs
+from xtts_framework.data.recordings import recordings_fingerprint
+from xtts_framework.errors import UserError
+
+try:
+    project = parse_config(config, ProjectConfig, source="configuration")
+except UserError as error:
+    raise WorkflowError(str(error))
+
+DATASETS = f"{project.results}/datasets"
+RUNS = f"{project.results}/runs"
+SLICES = {
+    f"{project.results}/{path}": dump_yaml(content)
+    for path, content in stage_configs(project)
+}
+ENVIRONMENT = "../envs/xtts.yaml"
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, project.datasets)) or "-",
+    run="|".join(map(re.escape, project.runs)) or "-",
+
+
+def metadata_of(wildcards):
+    dataset = project.datasets[wildcards.dataset]
+    return str(dataset.path / dataset.metadata)
+
+
+def recordings_of(wildcards):
+    """Names, sizes and times of the recordings: a hundred thousand files must not become inputs."""
+    return recordings_fingerprint(project.datasets[wildcards.dataset].path)
+
+
+def of_run(file):
+    """Input function: `file` of every dataset of the run."""
+
+    def paths(wildcards):
+        return [
+            f"{DATASETS}/{name}/{file}" for name in project.runs[wildcards.run].datasets
+        ]
+
+    return paths
+
+
+def dataset_options(wildcards):
+    """`--dataset NAME=FOLDER` for every dataset of the run. Names are checked: no quoting needed."""
+    return [
+        f"--dataset={name}={DATASETS}/{name}"
+        for name in project.runs[wildcards.run].datasets
+    ]
+
+
+def base(*files):
+    """Input function: files of the base model, with a remedy when they are missing."""
+
+    def paths(wildcards):
+        missing = [name for name in files if not (project.base_folder / name).is_file()]
+        if missing:
+            remedy = (
+                "run `xtts base fetch xtts-v2` first"
+                if project.base == "xtts-v2"
+                else "check `base` in the configuration"
+            )
+            raise WorkflowError(
+                f"the base {project.base_folder} lacks {', '.join(missing)}: {remedy}"
+            )
+        return [str(project.base_folder / name) for name in files]
+
+    return paths
