@@ -259,7 +259,7 @@ class ProjectConfig(Strict):
     results: Path = Field(Path("results"), description="Folder of all results, relative to the working directory.")
     base: str = Field(
         "xtts-v2",
-        description="Checkpoint to start from: a folder, or `xtts-v2` (`xtts base fetch xtts-v2` puts it in bases/xtts-v2).",
+        description="Checkpoint to start from: a folder, or `xtts-v2`, which `xtts base fetch` puts in bases/xtts-v2.",
     )
     hub: HubConfig = Field(default_factory=HubConfig)
     datasets: dict[str, DatasetConfig] = Field(description="Datasets by name; the name becomes a folder.")

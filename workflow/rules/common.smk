@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from xtts_framework.config import ProjectConfig, dump_yaml, parse_config, stage_configs
 from xtts_framework.data.recordings import recordings_fingerprint
 from xtts_framework.errors import UserError
+from xtts_framework.files import write_text_if_changed
 
 try:
     project = parse_config(config, ProjectConfig, source="configuration")
@@ -20,6 +21,17 @@ SLICES = {
     for path, content in stage_configs(project)
 }
 ENVIRONMENT = "../envs/xtts.yaml"
+
+# One small file per stage holds exactly the settings that stage depends on. A file that would not change is left
+# alone, so a new learning rate re-runs training and what follows, and nothing before it.
+if workflow.is_main_process:
+    for path, content in stage_configs(project):
+        try:
+            write_text_if_changed(project.results / path, dump_yaml(content))
+        except OSError as error:
+            raise WorkflowError(
+                f"cannot write {project.results / path}: {error.strerror}; check `results` and its rights"
+            )
 
 
 wildcard_constraints:
