@@ -382,15 +382,21 @@ def read_config(path: Path, model: type[ConfigModel]) -> ConfigModel:
     Raises:
         UserError: missing file, no YAML, a key given twice, an unknown key (names the nearest), a bad value.
     """
+    return parse_config(read_yaml(path), model, source=str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read YAML in which a key given twice is an error: two runs of one name are a mistake, not a choice.
+
+    Raises:
+        UserError: missing file, no UTF-8, no YAML, a key given twice.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the configuration: {error}") from error
-    try:
-        data = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
-    return parse_config(data, model, source=str(path))
 
 
 def parse_config(data: Any, model: type[ConfigModel], *, source: str) -> ConfigModel:
@@ -408,7 +414,7 @@ def dump_yaml(model: BaseModel) -> str:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML that refuses a key written twice: two runs of one name are a mistake, not a choice."""
+    """YAML that refuses a key written twice."""
 
 
 def _mapping_of_unique_keys(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:

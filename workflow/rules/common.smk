@@ -1,25 +1,31 @@
 """The configuration as typed objects, and the inputs that several rules share."""
 
 import re
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from xtts_framework.config import ProjectConfig, dump_yaml, parse_config, stage_configs
+from xtts_framework.config import (
+    ProjectConfig,
+    dump_yaml,
+    parse_config,
+    read_yaml,
+    stage_configs,
+)
 from xtts_framework.data.recordings import recordings_fingerprint
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_text_if_changed
 
 try:
+    # Snakemake's own reader lets the second of two equal keys win.
+    for configfile in workflow.configfiles:
+        read_yaml(Path(configfile))
     project = parse_config(config, ProjectConfig, source="configuration")
 except UserError as error:
     raise WorkflowError(str(error))
 
 DATASETS = f"{project.results}/datasets"
 RUNS = f"{project.results}/runs"
-SLICES = {
-    f"{project.results}/{path}": dump_yaml(content)
-    for path, content in stage_configs(project)
-}
 ENVIRONMENT = "../envs/xtts.yaml"
 
 # One small file per stage holds exactly the settings that stage depends on. A file that would not change is left
@@ -53,19 +59,14 @@ def of_run(file):
     """Input function: `file` of every dataset of the run."""
 
     def paths(wildcards):
-        return [
-            f"{DATASETS}/{name}/{file}" for name in project.runs[wildcards.run].datasets
-        ]
+        return [f"{DATASETS}/{name}/{file}" for name in project.runs[wildcards.run].datasets]
 
     return paths
 
 
 def dataset_options(wildcards):
     """`--dataset NAME=FOLDER` for every dataset of the run. Names are checked: no quoting needed."""
-    return [
-        f"--dataset={name}={DATASETS}/{name}"
-        for name in project.runs[wildcards.run].datasets
-    ]
+    return [f"--dataset={name}={DATASETS}/{name}" for name in project.runs[wildcards.run].datasets]
 
 
 def base(*files):
@@ -79,9 +80,7 @@ def base(*files):
                 if project.base == "xtts-v2"
                 else "check `base` in the configuration"
             )
-            raise WorkflowError(
-                f"the base {project.base_folder} lacks {', '.join(missing)}: {remedy}"
-            )
+            raise WorkflowError(f"the base {project.base_folder} lacks {', '.join(missing)}: {remedy}")
         return [str(project.base_folder / name) for name in files]
 
     return paths

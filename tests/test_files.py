@@ -1,0 +1,92 @@
+"""Files and folders that exist whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xtts_framework.files import (
+    PARTIAL_PREFIX,
+    read_json,
+    replacing_file,
+    replacing_folder,
+    write_json,
+    write_text,
+    write_text_if_changed,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_leftover(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), replacing_file(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failed_folder_leaves_the_old_folder_and_no_leftover(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    with replacing_folder(target) as folder:
+        (folder / "x").write_text("old")
+    with pytest.raises(RuntimeError), replacing_folder(target) as folder:
+        (folder / "x").write_text("half")
+        raise RuntimeError
+    assert (target / "x").read_text() == "old"
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_folder_replaces_the_previous_one_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    for content in ("first", "second"):
+        with replacing_folder(target) as folder:
+            (folder / content).write_text(content)
+    assert names(target) == ["second"]
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_a_killed_writer_leaves_the_old_file_and_the_next_writer_cleans_up(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom xtts_framework.files import replacing_file\n"
+        "with replacing_file(Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(target)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == [f"{PARTIAL_PREFIX}a.txt", "a.txt"]
+    write_text(target, "new")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_an_unchanged_text_keeps_its_modification_time(tmp_path: Path) -> None:
+    target = tmp_path / "a.yaml"
+    assert write_text_if_changed(target, "x")
+    os.utime(target, (1, 1))
+    assert not write_text_if_changed(target, "x")
+    assert target.stat().st_mtime == 1
+    assert write_text_if_changed(target, "y")
+    assert target.stat().st_mtime > 1
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"text": "ሰላም"})
+    assert read_json(tmp_path / "a.json") == {"text": "ሰላም"}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"text": "ሰላም"}

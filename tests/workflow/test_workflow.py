@@ -1,0 +1,207 @@
+"""The whole workflow through Snakemake on real speech: what runs, what does not run again, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+import yaml
+
+from xtts_framework.layout import DatasetFolder, RunFolder
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = """
+base: base
+datasets:
+  speech: {path: dataset, language: am, validation: {eval_min: 4}}
+runs:
+  first:
+    datasets: [speech]
+    tokenizer: {new_tokens: 350}
+    training: &recipe
+      {learning_rate: 1.0e-3, milestones: [4], batch_size: 4, grad_accum: 1, max_steps: 6, eval_every_steps: 3, dropout: 0.0}
+    freezing: {policy: none}
+    synthesis: &speech {sentences: [ሰላም ዓለም።], checkpoints: selected}
+  second:
+    datasets: [speech]
+    tokenizer: {new_tokens: 350}
+    training: *recipe
+    synthesis: *speech
+"""
+
+
+def snakemake(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["snakemake", "--directory", str(project), "--configfile", str(project / "config.yaml"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def jobs_of(output: str) -> list[tuple[str, str]]:
+    """`(rule, dataset or run)` of every job that Snakemake started, in order."""
+    blocks = re.findall(r"^(?:local)?rule (\w+):\n(.*?)(?:\n\n|^\[)", output, re.MULTILINE | re.DOTALL)
+    jobs = []
+    for rule, body in blocks:
+        wildcards = re.search(r"wildcards: \w+=(\w+)", body)
+        if wildcards:
+            jobs.append((rule, wildcards[1]))
+    return jobs
+
+
+def edit_config(project: Path, run: str, section: str, **values: object) -> None:
+    path = project / "config.yaml"
+    config = yaml.safe_load(path.read_text("utf-8"))
+    config["runs"][run] = json.loads(json.dumps(config["runs"][run]))
+    config["runs"][run].setdefault(section, {}).update(values)
+    path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, speech_dataset: Path, tiny_base: Path) -> Path:
+    folder = tmp_path_factory.mktemp("workflow") / "project with spaces"
+    folder.mkdir()
+    shutil.copytree(speech_dataset, folder / "dataset")
+    shutil.copytree(tiny_base, folder / "base")
+    (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(project: Path) -> tuple[Path, str]:
+    result = snakemake(project)
+    assert result.returncode == 0, result.stdout
+    return project, result.stdout
+
+
+def test_one_command_takes_a_dataset_to_bundles_that_speak(finished: tuple[Path, str]) -> None:
+    project, output = finished
+    stages = ("tokenize", "train", "select", "export", "synthesize", "report")
+    expected = {("validate", "speech"), ("encode", "speech")} | {(s, r) for s in stages for r in ("first", "second")}
+    assert set(jobs_of(output)) == expected
+    assert len(jobs_of(output)) == len(expected)
+    for run in ("first", "second"):
+        folder = RunFolder(project / "results/runs" / run)
+        summary = json.loads(folder.summary.read_text("utf-8"))
+        assert summary["steps"] == 6
+        assert summary["samples_seen"] == 24
+        assert {path.name for path in folder.bundle.iterdir()} >= {
+            "model.pth", "config.json", "vocab.json", "speakers_xtts.pth", "dvae.pth", "mel_stats.pth", "README.md",
+        }  # fmt: skip
+        spoken = json.loads((folder.synthesis / "synthesis.json").read_text("utf-8"))
+        assert spoken
+        for item in spoken:
+            assert soundfile.info(folder.synthesis / item["file"]).frames > 0
+        assert "<html" in folder.report.read_text("utf-8")
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished: tuple[Path, str]) -> None:
+    project, output = finished
+    for rule, name in jobs_of(output):
+        kind = "datasets" if rule in ("validate", "encode") else "runs"
+        assert (project / f"results/{kind}/{name}/logs/{rule}.log").is_file()
+        assert (project / f"results/{kind}/{name}/benchmarks/{rule}.tsv").is_file()
+
+
+def test_the_dataset_itself_is_untouched(finished: tuple[Path, str], speech_dataset: Path) -> None:
+    project, _ = finished
+    copied = {
+        p.relative_to(project / "dataset"): p.read_bytes() for p in (project / "dataset").rglob("*") if p.is_file()
+    }
+    original = {p.relative_to(speech_dataset): p.read_bytes() for p in speech_dataset.rglob("*") if p.is_file()}
+    assert copied == original
+
+
+def test_a_second_snakemake_has_nothing_to_do(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    result = snakemake(project)
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout
+
+
+def test_a_changed_learning_rate_reruns_training_and_what_follows_and_nothing_else(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    edit_config(project, "first", "training", learning_rate=5.0e-4)
+    result = snakemake(project)
+    assert result.returncode == 0, result.stdout
+    assert [rule for rule, _ in jobs_of(result.stdout)] == ["train", "select", "export", "synthesize", "report"]
+    assert {run for _, run in jobs_of(result.stdout)} == {"first"}
+    log = (project / "results/runs/first/logs/train.log").read_text("utf-8")
+    assert "learning_rate" in log, "the log names what changed since the kept checkpoints"
+
+
+def test_a_changed_recording_reencodes_that_clip_only(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    dataset = DatasetFolder(project / "results/datasets/speech")
+    before = pl.read_parquet(dataset.features)
+    manifest = pl.read_parquet(dataset.manifest)
+    wav = project / "dataset" / manifest["file"][0]
+    samples, rate = soundfile.read(wav, dtype="float32")
+    soundfile.write(wav, (samples * np.float32(0.7)), rate)
+    result = snakemake(project, "--until", "encode")
+    assert result.returncode == 0, result.stdout
+    assert jobs_of(result.stdout) == [("validate", "speech"), ("encode", "speech")]
+    log = (project / "results/datasets/speech/logs/encode.log").read_text("utf-8")
+    assert f"encoded 1 clips, reused {before.height - 1}" in log
+    after = pl.read_parquet(dataset.features)
+    changed = before.join(after, on="clip_id", suffix="_after").filter(pl.col("key") != pl.col("key_after"))
+    assert changed["clip_id"].to_list() == [manifest["clip_id"][0]]
+
+
+def test_a_dry_run_of_the_default_configuration_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    result = snakemake(tmp_path, "--dry-run")
+    assert result.returncode != 0
+    assert "the base base lacks" in result.stdout
+    assert "metadata.csv" in result.stdout or "check `base` in the configuration" in result.stdout
+
+
+def test_an_unknown_key_stops_the_workflow_before_any_job(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("datasets: [speech]", "dataset: [speech]"), encoding="utf-8")
+    result = snakemake(tmp_path, "--dry-run")
+    assert result.returncode != 0
+    assert "did you mean 'datasets'?" in result.stdout
+
+
+def test_two_runs_of_one_name_stop_the_workflow_before_any_job(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("  second:", "  first:"), encoding="utf-8")
+    result = snakemake(tmp_path, "--dry-run")
+    assert result.returncode != 0
+    assert "the key 'first' is given twice" in result.stdout
+
+
+def test_a_new_project_plans_the_whole_workflow(tmp_path: Path, speech_dataset: Path, tiny_base: Path) -> None:
+    binaries = Path(sys.executable).parent
+    made = subprocess.run(
+        [binaries / "xtts", "new", "my project", "--language", "am", "--dataset", str(speech_dataset)],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    shutil.copytree(tiny_base, tmp_path / "my project/bases/xtts-v2")
+    plan = subprocess.run(
+        [binaries / "snakemake", "--dry-run"], cwd=tmp_path / "my project", capture_output=True, text=True
+    )
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    for stage in ("validate", "encode", "tokenize", "train", "select", "export", "synthesize", "report"):
+        assert f"rule {stage}:" in plan.stdout + plan.stderr
+    again = subprocess.run(
+        [binaries / "xtts", "new", "my project", "--language", "am", "--dataset", str(speech_dataset)],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
