@@ -30,7 +30,7 @@ runs:
     datasets: [speech]
     tokenizer: {new_tokens: 350}
     training: &recipe
-      {learning_rate: 1.0e-3, milestones: [4], batch_size: 4, grad_accum: 1, max_steps: 6, eval_every_steps: 3, dropout: 0.0}
+      {learning_rate: 1.0e-3, milestones: [4], grad_accum: 1, max_steps: 6, eval_every_steps: 3, dropout: 0.0}
     freezing: {policy: none}
     synthesis: &speech {sentences: [ሰላም ዓለም።], checkpoints: selected}
   second:
