@@ -1,0 +1,99 @@
+"""The voice prompt: mels of different lengths through coqui's conditioning encoder and perceiver, in one call.
+
+coqui's GroupNorm over time and its unmasked attention let padding change the latents (by 12 % in practice). Here the
+statistics and both attentions see a clip's own frames only, so every clip gets what it would get alone.
+
+Shapes: C clips, F frames of the longest clip, M = 80 mel bands, D channels, G groups, N heads, H channels of a head,
+K = 32 latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PaddedMels:
+    """Conditioning mels of several clips, side by side.
+
+    Args:
+        values_CFM: [C, F, M] float32, zeros after each clip's frames.
+        real_CF: [C, F] bool, True on a clip's own frames.
+        is_rectangular: all clips are equally long, so there is nothing to mask.
+    """
+
+    values_CFM: Tensor
+    real_CF: Tensor
+    is_rectangular: bool
+
+    @classmethod
+    def of(cls, mels: Sequence[Tensor]) -> PaddedMels:
+        """Put mels [M, frames] side by side, on their own device."""
+        frames = torch.tensor([mel.shape[1] for mel in mels])
+        values = torch.nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).float()
+        real = torch.arange(values.shape[1]) < frames[:, None]
+        return cls(values, real.to(values.device), bool(real.all()))
+
+    def to(self, device: torch.device | str) -> PaddedMels:
+        values, real = (part.to(device, non_blocking=True) for part in (self.values_CFM, self.real_CF))
+        return PaddedMels(values, real, self.is_rectangular)
+
+
+def conditioning_latents(gpt: Any, mels: Sequence[Tensor]) -> Tensor:
+    """Latents of several voice prompts, each as if it were alone.
+
+    Args:
+        gpt: coqui's GPT, of which the weights are used.
+        mels: one [80, frames] per clip, at least one frame, on the model's device.
+    Returns:
+        [C, 32, D] float32.
+    Source: GPT.get_style_emb, ConditioningEncoder, PerceiverResampler of coqui-tts 0.28.
+    """
+    return encode_padded(gpt, PaddedMels.of(mels))
+
+
+def encode_padded(gpt: Any, mels: PaddedMels) -> Tensor:
+    """`conditioning_latents` of mels that are already side by side on the model's device: [C, 32, D]."""
+    encoder, perceiver = gpt.conditioning_encoder, gpt.conditioning_perceiver
+    x_CFD = _pointwise(encoder.init, mels.values_CFM)
+    for block in encoder.attn:
+        x_CFD = _attend_within_clip(block, x_CFD, mels)
+    if mels.is_rectangular:
+        latents_CKD: Tensor = perceiver(x_CFD)
+    else:
+        latent_is_real = mels.real_CF.new_ones(len(x_CFD), len(perceiver.latents))
+        latents_CKD = perceiver(x_CFD, mask=torch.cat((latent_is_real, mels.real_CF), dim=1))
+    return latents_CKD.float()
+
+
+def _attend_within_clip(block: Any, x_CFD: Tensor, mels: PaddedMels) -> Tensor:
+    """coqui's AttentionBlock: the residual is the normalised input, and q, k, v of a head lie together."""
+    normed_CFD = _group_norm(block.norm, x_CFD, mels)
+    q, k, v = torch.unflatten(_pointwise(block.qkv, normed_CFD), 2, (block.num_heads, 3, -1)).unbind(3)
+    q_CNFH, k_CNFH, v_CNFH = (part.transpose(1, 2) for part in (q, k, v))
+    mask = None if mels.is_rectangular else mels.real_CF[:, None, None, :]
+    attended_CNFH = F.scaled_dot_product_attention(q_CNFH, k_CNFH, v_CNFH, attn_mask=mask)
+    return normed_CFD + _pointwise(block.proj_out, attended_CNFH.transpose(1, 2).flatten(2))
+
+
+def _group_norm(norm: Any, x_CFD: Tensor, mels: PaddedMels) -> Tensor:
+    """GroupNorm with the statistics of each clip's own frames, in float32; padding becomes the bias."""
+    x_CFGH = torch.unflatten(x_CFD.float(), 2, (norm.num_groups, -1))
+    real = mels.real_CF[:, :, None, None].float()
+    count = real.sum(dim=1, keepdim=True) * x_CFGH.shape[3]
+    mean = (x_CFGH * real).sum(dim=(1, 3), keepdim=True) / count
+    centred = (x_CFGH - mean) * real
+    variance = centred.square().sum(dim=(1, 3), keepdim=True) / count
+    normed = centred * torch.rsqrt(variance + norm.eps)
+    return torch.addcmul(norm.bias, normed.flatten(2), norm.weight)
+
+
+def _pointwise(convolution: Any, x_CFD: Tensor) -> Tensor:
+    """A Conv1d of kernel size 1, channels last."""
+    return F.linear(x_CFD, convolution.weight[:, :, 0], convolution.bias)
