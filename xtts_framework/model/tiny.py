@@ -1,0 +1,278 @@
+"""A base of XTTS-v2's exact architecture and file layout, with small dimensions and random weights.
+
+It proves the plumbing and speaks no language. Its audio codes are real all the same: mel statistics and codebook are
+fitted on speech, so that training on them has something to learn.
+
+Tensor legend: N frames of codes over all speech, C channels of the DVAE encoder, K codewords, F mel frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtts_framework.errors import UserError
+from xtts_framework.files import replacing_folder, write_json
+from xtts_framework.model.base import BASE_FILES, build_dvae
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from TTS.tts.layers.xtts.dvae import DiscreteVAE
+
+SAMPLE_RATE_HZ = 22050
+LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs", "ar", "zh-cn", "hu", "ko", "ja", "hi")
+PUNCTUATION = "!'(),-./:;?"
+LATIN = "abcdefghijklmnopqrstuvwxyzßàáâãäæçèéêëíîïñóôöùúûüąćčďęěğıłńňœřśşšťůźżž"
+ENGLISH_TOKENS = 400
+"""Size of the vocabulary before the language tags: characters and merges."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Dimensions of a base. Everything else is XTTS-v2's own.
+
+    Args:
+        layers, model_dim, heads: of the GPT; `model_dim / heads` is the width of a head.
+        dvae_hidden, codebook_dim: of the DVAE.
+        codewords: codewords fitted on speech; the rest of the 1024 lie far away and are never chosen.
+    """
+
+    layers: int
+    model_dim: int
+    heads: int
+    dvae_hidden: int
+    codebook_dim: int
+    codewords: int
+
+
+SHAPES = {
+    "tiny": Shape(layers=4, model_dim=128, heads=4, dvae_hidden=64, codebook_dim=32, codewords=320),
+    "xtts-v2": Shape(layers=30, model_dim=1024, heads=16, dvae_hidden=512, codebook_dim=512, codewords=1024),
+}
+CODES = 1024
+
+
+@dataclass(frozen=True)
+class CodebookFit:
+    """How the codebook describes the speech it was fitted on.
+
+    Args:
+        clips, seconds: of speech.
+        codes_in_use: codewords chosen at least once, of 1024.
+        unigram_entropy: nats per code; what a model without context can reach at best.
+    """
+
+    clips: int
+    seconds: float
+    codes_in_use: int
+    unigram_entropy: float
+
+
+def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape: Shape = SHAPES["tiny"]) -> CodebookFit:
+    """Write a complete base folder; the same speech and seed give the same weights.
+
+    Args:
+        out: the base folder; replaced as a whole when it exists.
+        speech: recordings to fit mel statistics and codebook on, and to compute one voice from.
+
+    Raises:
+        UserError: too little speech for the codebook.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        audios = [_read_speech(path) for path in speech]
+        log_mels = [_log_mel(audio) for audio in audios]
+        mel_stats = torch.cat(log_mels, dim=1).abs().mean(dim=1)
+        mels = [mel / mel_stats[:, None] for mel in log_mels]
+        dvae = build_dvae(hidden_dim=shape.dvae_hidden, codebook_dim=shape.codebook_dim, num_tokens=CODES).eval()
+        _make_encoder_smooth(dvae)
+        _fit_codebook(dvae, mels, codewords=shape.codewords, seed=seed)
+        vocab = train_vocabulary()
+        config = _config(shape, vocab)
+        model = _random_model(config, mel_stats)
+        voices = {speech[0].stem: _voice(model, audios[0])}
+        codes = torch.cat([dvae.get_codebook_indices(mel[None])[0] for mel in mels])
+        with replacing_folder(out) as folder:
+            torch.save({"model": model.state_dict()}, folder / "model.pth")
+            torch.save(dvae.state_dict(), folder / "dvae.pth")
+            torch.save(mel_stats, folder / "mel_stats.pth")
+            torch.save(voices, folder / "speakers_xtts.pth")
+            write_json(folder / "vocab.json", vocab)
+            config.save_json(folder / "config.json")  # like the released one, it holds Infinity
+            assert {path.name for path in folder.iterdir()} == set(BASE_FILES)
+    counts = codes.bincount(minlength=CODES).double()
+    shares = counts[counts > 0] / counts.sum()
+    return CodebookFit(
+        clips=len(audios),
+        seconds=sum(audio.shape[1] for audio in audios) / SAMPLE_RATE_HZ,
+        codes_in_use=len(shares),
+        unigram_entropy=float(-(shares * shares.log()).sum()),
+    )
+
+
+def train_vocabulary() -> dict[str, Any]:
+    """A small vocabulary in XTTS's file format: Latin characters, English merges, a tag per language."""
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    sentences = resources.files(__package__).joinpath("english_sentences.txt").read_text(encoding="utf-8").splitlines()
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=ENGLISH_TOKENS,
+        special_tokens=["[STOP]", "[UNK]", "[SPACE]"],
+        initial_alphabet=list(PUNCTUATION + LATIN),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sentences, trainer)
+    tokenizer.add_special_tokens(["[START]", *(f"[{language}]" for language in LANGUAGES)])
+    vocab: dict[str, Any] = json.loads(tokenizer.to_str())
+    # As in the released file: tags are in the model's vocabulary as well, and a merge is one string.
+    vocab["model"]["vocab"] |= {token["content"]: token["id"] for token in vocab["added_tokens"]}
+    vocab["model"]["merges"] = [" ".join(merge) for merge in vocab["model"]["merges"]]
+    return vocab
+
+
+def _read_speech(path: Path) -> Tensor:
+    """Samples of a recording at the model's rate: [1, samples]."""
+    import soundfile
+    import soxr
+    import torch
+
+    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = samples.mean(axis=1)
+    if rate_hz != SAMPLE_RATE_HZ:
+        mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
+    return torch.from_numpy(mono)[None]
+
+
+def _log_mel(audio: Tensor) -> Tensor:
+    """Log-mel of coqui's DVAE, before division by the mel statistics: [80, F]."""
+    import torch
+    from TTS.tts.layers.xtts.dvae import dvae_wav_to_mel
+
+    mel: Tensor = dvae_wav_to_mel(audio, mel_norms=torch.ones(80))[0]
+    return mel
+
+
+def _make_encoder_smooth(dvae: DiscreteVAE) -> None:
+    """Make the encoder a random projection of mels averaged over time, linear in spite of its ReLUs.
+
+    A default random encoder follows noise more than speech. Here each direction w occurs as +w and -w, so that
+    relu(wx) - relu(-wx) = wx passes the ReLU unharmed, and the residual blocks start as identities. Codes then
+    follow the speech smoothly, which is what makes them learnable.
+    """
+    import torch
+
+    first, second, last = dvae.encoder[0][0], dvae.encoder[1][0], dvae.encoder[-1]
+    window = torch.tensor([0.25, 0.5, 0.25])
+    pairs = first.out_channels // 2
+    directions_PM = torch.nn.init.orthogonal_(torch.empty(pairs, first.in_channels))
+    _set_signed_pairs(first, directions_PM, window)
+    join_PH = torch.cat([torch.eye(pairs), -torch.eye(pairs)], dim=1)
+    widen_QP = torch.nn.init.orthogonal_(torch.empty(second.out_channels // 2, pairs))
+    _set_signed_pairs(second, widen_QP @ join_PH, window)
+    for block in dvae.encoder[2:-1]:
+        block.net[-1].weight.zero_()
+        block.net[-1].bias.zero_()
+    # The residual blocks and the last layer see [relu(y); relu(-y)]; their difference is y, and widen_QP is undone.
+    narrow_PQ = torch.linalg.pinv(widen_QP)
+    project_CP = torch.nn.init.orthogonal_(torch.empty(last.out_channels, pairs))
+    project_CQ = project_CP @ narrow_PQ
+    last.weight.copy_(torch.cat([project_CQ, -project_CQ], dim=1)[:, :, None])
+    last.bias.zero_()
+
+
+def _set_signed_pairs(conv: nn.Conv1d, directions: Tensor, window: Tensor) -> None:
+    import torch
+
+    kernel = directions[:, :, None] * window
+    conv.weight.copy_(torch.cat([kernel, -kernel]))
+    assert conv.bias is not None
+    conv.bias.zero_()
+
+
+def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, codewords: int, seed: int) -> None:
+    """Put `codewords` of the codebook where the speech is (k-means), and the others out of its reach."""
+    import torch
+    from sklearn.cluster import KMeans  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    frames_NC = torch.cat([dvae.encoder(mel[None])[0].T for mel in mels])
+    if len(frames_NC) < 2 * codewords:
+        raise UserError(
+            f"The speech gives {len(frames_NC)} audio codes, but {codewords} codewords need at least {2 * codewords}: "
+            f"about {math.ceil(2 * codewords * 1024 / SAMPLE_RATE_HZ)} s of recordings."
+        )
+    # One thread, for sums in another order end in other clusters.
+    with threadpool_limits(1):
+        kmeans = KMeans(codewords, random_state=seed, n_init=1, max_iter=20).fit(frames_NC.double().numpy())
+    far_away = 100.0 * frames_NC.abs().max() * (1 + torch.arange(CODES - codewords))
+    embed_KC = torch.cat(
+        [
+            torch.from_numpy(kmeans.cluster_centers_).float(),
+            far_away[:, None].expand(-1, frames_NC.shape[1]),
+        ]
+    )
+    dvae.codebook.embed.copy_(embed_KC.T)
+    dvae.codebook.embed_avg.copy_(embed_KC.T)
+
+
+def _config(shape: Shape, vocab: dict[str, Any]) -> Any:
+    from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig
+
+    ids = vocab["model"]["vocab"]
+    return XttsConfig(
+        languages=list(LANGUAGES),
+        model_args=XttsArgs(
+            gpt_layers=shape.layers,
+            gpt_n_model_channels=shape.model_dim,
+            gpt_n_heads=shape.heads,
+            gpt_number_text_tokens=max(ids.values()) + 1,
+            gpt_start_text_token=ids["[START]"],
+            gpt_stop_text_token=ids["[STOP]"],
+            gpt_num_audio_tokens=CODES + 2,
+            gpt_start_audio_token=CODES,
+            gpt_stop_audio_token=CODES + 1,
+            gpt_use_perceiver_resampler=True,
+            decoder_input_dim=shape.model_dim,
+        ),
+    )
+
+
+def _random_model(config: Any, mel_stats: Tensor) -> Any:
+    """Coqui's whole model with random weights at the scale of GPT-2's."""
+    import torch
+    from TTS.tts.layers.tortoise.arch_utils import AttentionBlock
+    from TTS.tts.models.xtts import Xtts
+
+    model = Xtts(config)
+    model.mel_stats.copy_(mel_stats)
+    gpt = model.gpt
+    for embedding in (gpt.text_embedding, gpt.mel_embedding):
+        torch.nn.init.normal_(embedding.weight, std=0.02)
+    for head in (gpt.text_head, gpt.mel_head):
+        torch.nn.init.normal_(head.weight, std=0.02)
+        torch.nn.init.zeros_(head.bias)
+    for module in gpt.conditioning_encoder.modules():
+        if isinstance(module, AttentionBlock):
+            # Coqui starts this layer at zero, which would leave attention over the voice prompt without effect.
+            module.proj_out.reset_parameters()
+    for module in model.modules():
+        module.training = False
+    return model
+
+
+def _voice(model: Any, audio: Tensor) -> dict[str, Tensor]:
+    """One entry of `speakers_xtts.pth`."""
+    return {
+        "gpt_cond_latent": model.get_gpt_cond_latents(audio, SAMPLE_RATE_HZ).clone(),
+        "speaker_embedding": model.get_speaker_embedding(audio, SAMPLE_RATE_HZ).clone(),
+    }
