@@ -1,0 +1,31 @@
+"""Stage report: everything a run made, as one page to read and to listen to. Imports neither torch nor TTS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xtts_framework.config import ReportConfig
+from xtts_framework.console import say
+from xtts_framework.errors import UserError
+from xtts_framework.files import write_text
+from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.report.page import gather_page
+from xtts_framework.report.render import render_page
+
+
+def report(config: ReportConfig, run: RunFolder, datasets: Mapping[str, DatasetFolder]) -> None:
+    """Write `report.html` of a run: data and rejects, curves, selection, players, recipe.
+
+    Parts that are missing are named on the page; nothing but the page is written.
+
+    Args:
+        datasets: results by dataset name, in the order they are shown.
+    Raises:
+        UserError: the run's folder does not exist, or a file in it cannot be understood.
+    """
+    if not run.path.is_dir():
+        raise UserError(f"{run.path}: no such folder; expected the results of a run, results/runs/RUN")
+    page = gather_page(config.run, run, datasets, config.dataset_paths)
+    html = render_page(page)
+    write_text(run.report, html)
+    say(f"{run.report}: {len(html.encode()) / 1e6:.1f} MB, complete in itself")
