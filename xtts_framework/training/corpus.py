@@ -1,0 +1,187 @@
+"""What is trained and evaluated on: the clips of a run's datasets, checked before the first update."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from xtts_framework.config import MODEL_MAX_CODES, MODEL_MAX_TEXT_IDS, TrainConfig
+from xtts_framework.data.features import FeatureReader
+from xtts_framework.errors import UserError
+from xtts_framework.layout import DatasetFolder
+from xtts_framework.model.base import Base
+from xtts_framework.model.forward import AUDIO_STOPS, CONDITIONING_LATENTS
+from xtts_framework.text.tokenizer import XttsTokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNKNOWN_TOKEN = "[UNK]"
+PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """One clip as the trainer knows it, without its features.
+
+    Args:
+        name: `dataset/clip_id`, unique in the run.
+        speaker: `dataset/speaker`; unique by clip when the speaker is unknown.
+        text_ids: language tag included, without start and stop.
+        codes: number of audio codes.
+        mel_frames: frames of its conditioning mel.
+    """
+
+    name: str
+    dataset: str
+    clip_id: str
+    split: str
+    speaker: str
+    duration_s: float
+    text_ids: tuple[int, ...]
+    codes: int
+    mel_frames: int
+
+    @property
+    def text_targets(self) -> int:
+        return len(self.text_ids) + 1
+
+    @property
+    def mel_targets(self) -> int:
+        return self.codes + AUDIO_STOPS
+
+    @property
+    def tokens(self) -> int:
+        """Rows of the packed sequence, as `Clip.tokens`."""
+        return CONDITIONING_LATENTS + self.text_targets + self.mel_targets
+
+
+class Corpus:
+    """All clips of a run, by name, and their features."""
+
+    def __init__(self, utterances: list[Utterance], readers: Mapping[str, FeatureReader]) -> None:
+        self.utterances = {utterance.name: utterance for utterance in utterances}
+        self._readers = readers
+
+    def of(self, split: str, dataset: str | None = None) -> list[Utterance]:
+        """The clips of a split ("train" or "eval"), of one dataset or of all, in manifest order."""
+        return [
+            utterance
+            for utterance in self.utterances.values()
+            if utterance.split == split and dataset in (None, utterance.dataset)
+        ]
+
+    def read(self, utterance: Utterance) -> tuple[Tensor, Tensor]:
+        """Codes int64 [L] and conditioning mel float32 [80, F]."""
+        codes, mel = self._readers[utterance.dataset].clip(utterance.clip_id)
+        return codes, mel
+
+    def check_features(self, known_codes: int) -> None:
+        """Read every clip once: numbers that are not finite would be found much later, as a loss that is not.
+
+        Args:
+            known_codes: audio codes of the model, without start and stop.
+        Raises:
+            UserError: names the clips.
+        """
+        problems = []
+        for utterance in self.utterances.values():
+            codes, mel = self.read(utterance)
+            if not mel.isfinite().all():
+                problems.append(f"{utterance.name}: its mel holds numbers that are not finite")
+            if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < known_codes:
+                problems.append(f"{utterance.name}: codes up to {int(codes.max())}, the model knows {known_codes}")
+        _refuse(problems, "features that cannot be trained on", "Encode the dataset again with this run's base.")
+
+    def eval_unigram_entropy(self, stop_token: int) -> float:
+        """Entropy of the evaluation targets in nats: the loss of a model that knows frequencies and no context."""
+        counts: Counter[int] = Counter()
+        for utterance in self.of("eval"):
+            codes, _ = self.read(utterance)
+            counts.update(codes.tolist())
+            counts[stop_token] += AUDIO_STOPS
+        total = counts.total()
+        return -sum(count / total * math.log(count / total) for count in counts.values())
+
+
+def read_corpus(
+    config: TrainConfig, datasets: Mapping[str, DatasetFolder], tokenizer: XttsTokenizer, base: Base
+) -> Corpus:
+    """Read manifests and feature indices and encode every text once.
+
+    Raises:
+        UserError: a file is missing; the features belong to another base or lack clips; a text has an unknown
+            character; a clip is above the model's limits; a dataset has nothing to train on, or none to evaluate on.
+    """
+    utterances: list[Utterance] = []
+    for name, folder in datasets.items():
+        utterances += _read_dataset(name, folder, config.languages[name].code, tokenizer, base)
+    corpus = Corpus(utterances, {name: FeatureReader(folder) for name, folder in datasets.items()})
+    _refuse(list(_problems(utterances, tokenizer)), "clips that cannot be trained on", "Run validate and tokenize again.")
+    for name, folder in datasets.items():
+        if not corpus.of("train", name):
+            raise UserError(f"{folder.manifest}: no training clip; dataset {name} needs at least one.")
+    if not corpus.of("eval"):
+        manifests = ", ".join(str(folder.manifest) for folder in datasets.values())
+        raise UserError(f"{manifests}: no evaluation clip, so no checkpoint could be chosen. Raise eval_min.")
+    return corpus
+
+
+def _read_dataset(
+    name: str, folder: DatasetFolder, language: str, tokenizer: XttsTokenizer, base: Base
+) -> list[Utterance]:
+    for path, stage in ((folder.manifest, "validate"), (folder.features, "encode")):
+        if not path.is_file():
+            raise UserError(f"{path}: missing; run `xtts {stage}` for dataset {name} first.")
+    manifest = pl.read_parquet(folder.manifest)
+    index = pl.read_parquet(folder.features)
+    made_with = set(index["base_features_key"].unique())
+    if made_with - {base.features_key}:
+        raise UserError(
+            f"{folder.features}: the features of dataset {name} were made with another base than {base.folder} "
+            "(its dvae.pth or mel_stats.pth differ). Run `xtts encode` with this base."
+        )
+    joined = manifest.join(index.select("clip_id", "codes_length", "mel_frames"), on="clip_id", how="left")
+    without = joined.filter(pl.col("codes_length").is_null())["clip_id"].to_list()
+    _refuse(
+        [f"{name}/{clip_id}" for clip_id in without],
+        "clips of the manifest without features",
+        "Run `xtts encode` again: the manifest has changed since.",
+    )
+    return [
+        Utterance(
+            name=f"{name}/{row['clip_id']}",
+            dataset=name,
+            clip_id=row["clip_id"],
+            split=row["split"],
+            speaker=f"{name}/{row['speaker']}" if row["speaker"] else f"{name}#{row['clip_id']}",
+            duration_s=row["duration_s"],
+            text_ids=tuple(tokenizer.encode_normalized(row["normalized"], language)),
+            codes=row["codes_length"],
+            mel_frames=row["mel_frames"],
+        )
+        for row in joined.iter_rows(named=True)
+    ]
+
+
+def _problems(utterances: list[Utterance], tokenizer: XttsTokenizer) -> Iterator[str]:
+    unknown = tokenizer.tokenizer.token_to_id(UNKNOWN_TOKEN)
+    for utterance in utterances:
+        if unknown in utterance.text_ids:
+            yield f"{utterance.name}: its text has a character that the vocabulary lacks ({UNKNOWN_TOKEN})"
+        if len(utterance.text_ids) > MODEL_MAX_TEXT_IDS:
+            yield f"{utterance.name}: {len(utterance.text_ids)} text ids, the model takes {MODEL_MAX_TEXT_IDS}"
+        if not 1 <= utterance.codes <= MODEL_MAX_CODES:
+            yield f"{utterance.name}: {utterance.codes} audio codes, the model takes 1 to {MODEL_MAX_CODES}"
+
+
+def _refuse(problems: list[str], what: str, remedy: str) -> None:
+    if problems:
+        shown = "\n".join(f"  {problem}" for problem in problems[:PROBLEMS_SHOWN])
+        more = f"\n  … and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
+        raise UserError(f"{len(problems)} {what}:\n{shown}{more}\n  {remedy}")

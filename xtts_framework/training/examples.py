@@ -1,0 +1,133 @@
+"""From a sample to what the model sees: the clip, and a voice prompt cut from it or from another clip of its speaker.
+
+Every choice is a pure function of (seed, epoch, clip), so that nothing needs to be remembered: the same sample gives
+the same example on every machine, in any order, after any restart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from xtts_framework.model.forward import Clip
+from xtts_framework.training.corpus import Corpus, Utterance
+from xtts_framework.training.sampling import Sample, draw
+
+SAMPLE_RATE_HZ = 22050
+HOP_SAMPLES = 256
+"""Samples per frame of the conditioning mel."""
+FRAMES_PER_CODE = 4
+"""The DVAE makes one code of 1024 samples."""
+MIN_PROMPT_FRAMES = 3 * SAMPLE_RATE_HZ // HOP_SAMPLES
+MAX_PROMPT_FRAMES = 6 * SAMPLE_RATE_HZ // HOP_SAMPLES
+EVAL_PROMPT_FRAMES = int(4.5 * SAMPLE_RATE_HZ) // HOP_SAMPLES
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip as one update uses it, before its features are read.
+
+    Args:
+        utterance: what is to be spoken.
+        prompt: whose mel is the voice prompt.
+        prompt_frames: the part of that mel.
+        masked_codes: codes that are left out of the loss.
+    """
+
+    utterance: Utterance
+    prompt: Utterance
+    prompt_frames: slice
+    masked_codes: slice | None
+
+    @property
+    def tokens(self) -> int:
+        return self.utterance.tokens
+
+    @property
+    def text_targets(self) -> int:
+        return self.utterance.text_targets
+
+    @property
+    def mel_targets(self) -> int:
+        masked = len(range(*self.masked_codes.indices(self.utterance.codes))) if self.masked_codes else 0
+        return self.utterance.mel_targets - masked
+
+
+class Examples:
+    """Makes examples.
+
+    Args:
+        corpus: the clips.
+        seed: of the voice prompts.
+        same_speaker: prompt with another clip of the speaker (of the same split) where there is one, not with the
+            clip itself.
+        mask_prompt: leave the codes under a clip's own prompt out of the training loss.
+    """
+
+    def __init__(self, corpus: Corpus, *, seed: int, same_speaker: bool, mask_prompt: bool) -> None:
+        self._corpus = corpus
+        self._seed = seed
+        self._same_speaker = same_speaker
+        self._mask_prompt = mask_prompt
+        self._speakers: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+        for utterance in corpus.utterances.values():
+            self._speakers[utterance.split, utterance.speaker].append(utterance)
+
+    def for_training(self, sample: Sample) -> Example:
+        """A random prompt of 3 to 6 s."""
+        utterance = self._corpus.utterances[sample.clip]
+        prompt = self._prompt(utterance, sample.epoch)
+        frames = training_prompt(self._seed, sample.epoch, utterance.name, prompt.mel_frames)
+        masked = codes_under(frames) if self._mask_prompt and prompt is utterance else None
+        return Example(utterance, prompt, frames, masked)
+
+    def for_evaluation(self, utterance: Utterance) -> Example:
+        """The same prompt every time; no code is left out."""
+        prompt = self._prompt(utterance, epoch=0)
+        return Example(utterance, prompt, eval_prompt(prompt.mel_frames), None)
+
+    def load(self, example: Example) -> Clip:
+        """Read the features."""
+        import torch
+
+        codes, mel = self._corpus.read(example.utterance)
+        if example.prompt is not example.utterance:
+            _, mel = self._corpus.read(example.prompt)
+        return Clip(
+            clip_id=example.utterance.name,
+            text_ids=torch.tensor(example.utterance.text_ids),
+            codes=codes,
+            conditioning_mel=mel[:, example.prompt_frames],
+            loss_mask=example.masked_codes,
+        )
+
+    def _prompt(self, utterance: Utterance, epoch: int) -> Utterance:
+        if not self._same_speaker:
+            return utterance
+        others = [other for other in self._speakers[utterance.split, utterance.speaker] if other is not utterance]
+        return others[draw(self._seed, "speaker", epoch, utterance.name) % len(others)] if others else utterance
+
+
+def training_prompt(seed: int, epoch: int, name: str, mel_frames: int) -> slice:
+    """3 to 6 s anywhere in a clip; half of it where it is shorter than the length drawn.
+
+    Source: coqui-tts 0.28.0, `get_prompt_slice`.
+    """
+    choices = MAX_PROMPT_FRAMES - MIN_PROMPT_FRAMES + 1
+    length = _cut(MIN_PROMPT_FRAMES + draw(seed, "prompt length", epoch, name) % choices, mel_frames)
+    start = draw(seed, "prompt start", epoch, name) % (mel_frames - length + 1)
+    return slice(start, start + length)
+
+
+def eval_prompt(mel_frames: int) -> slice:
+    """The first 4.5 s; half of a shorter clip. Source: coqui-tts 0.28.0, `get_prompt_slice`."""
+    return slice(0, _cut(EVAL_PROMPT_FRAMES, mel_frames))
+
+
+def codes_under(frames: slice) -> slice:
+    """The codes that a slice of mel frames covers, wholly or in part."""
+    return slice(frames.start // FRAMES_PER_CODE, -(-frames.stop // FRAMES_PER_CODE))
+
+
+def _cut(length: int, mel_frames: int) -> int:
+    return length if length <= mel_frames else max(1, mel_frames // 2)
