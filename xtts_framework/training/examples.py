@@ -70,8 +70,11 @@ class Examples:
         self._same_speaker = same_speaker
         self._mask_prompt = mask_prompt
         self._speakers: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
+        self._places: dict[str, int] = {}
         for utterance in corpus.utterances.values():
-            self._speakers[utterance.split, utterance.speaker].append(utterance)
+            speaker = self._speakers[utterance.split, utterance.speaker]
+            self._places[utterance.name] = len(speaker)
+            speaker.append(utterance)
 
     def for_training(self, sample: Sample) -> Example:
         """A random prompt of 3 to 6 s."""
@@ -102,10 +105,11 @@ class Examples:
         )
 
     def _prompt(self, utterance: Utterance, epoch: int) -> Utterance:
-        if not self._same_speaker:
+        clips = self._speakers[utterance.split, utterance.speaker]
+        if not self._same_speaker or len(clips) == 1:
             return utterance
-        others = [other for other in self._speakers[utterance.split, utterance.speaker] if other is not utterance]
-        return others[draw(self._seed, "speaker", epoch, utterance.name) % len(others)] if others else utterance
+        step = 1 + draw(self._seed, "speaker", epoch, utterance.name) % (len(clips) - 1)
+        return clips[(self._places[utterance.name] + step) % len(clips)]
 
 
 def training_prompt(seed: int, epoch: int, name: str, mel_frames: int) -> slice:
