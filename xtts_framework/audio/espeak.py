@@ -83,6 +83,7 @@ def speak(text: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
         for parameter, value in ((RATE, voice.rate), (PITCH, voice.pitch), (RANGE, voice.pitch_range), (VOLUME, 100)):
             if library.espeak_SetParameter(parameter, value, 0) != OK:
                 raise UserError(f"espeak-ng refused the value {value} for {voice}.")
+        library.espeak_ng_SetRandSeed(1)  # by default the time of day; breathy voices are made of noise
         library.espeak_SetSynthCallback(callback)
         encoded = text.encode("utf-8") + b"\0"
         status = library.espeak_Synth(encoded, len(encoded), 0, POSITION_CHARACTER, 0, CHARS_UTF8, None, None)
@@ -119,6 +120,8 @@ def _library() -> tuple[ctypes.CDLL, int]:
         ctypes.POINTER(ctypes.c_uint),
         ctypes.c_void_p,
     ]
+    library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+    library.espeak_ng_SetRandSeed.restype = None
     data = espeakng_loader.get_data_path()
     sample_rate_hz = library.espeak_Initialize(OUTPUT_SYNCHRONOUS, 0, data.encode(), DONT_EXIT)
     if sample_rate_hz <= 0:

@@ -101,7 +101,7 @@ def read_base(folder: Path) -> Base:
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise UserError(
-            f"{folder} is no complete base: {len(problems)} of {len(BASE_FILES)} files are missing or wrong.\n{listed}\n"
+            f"{folder} is no complete base, {len(problems)} of {len(BASE_FILES)} files are wrong:\n{listed}\n"
             "  Fetch the released model again with `xtts base fetch xtts-v2`, or copy the missing files."
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

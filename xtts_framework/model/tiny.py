@@ -64,12 +64,15 @@ class CodebookFit:
         clips, seconds: of speech.
         codes_in_use: codewords chosen at least once, of 1024.
         unigram_entropy: nats per code; what a model without context can reach at best.
+        bigram_entropy: nats per code of every fourth clip, predicted from the code before it by counts over the
+            other clips; a model that learns from context gets below it.
     """
 
     clips: int
     seconds: float
     codes_in_use: int
     unigram_entropy: float
+    bigram_entropy: float
 
 
 def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape: Shape = SHAPES["tiny"]) -> CodebookFit:
@@ -84,10 +87,12 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
     """
     import torch
 
+    from xtts_framework.audio.mels import DVAE_FFT, log_mel
+
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         audios = [_read_speech(path) for path in speech]
-        log_mels = [_log_mel(audio) for audio in audios]
+        log_mels = [log_mel(audio[0], DVAE_FFT) for audio in audios]
         mel_stats = torch.cat(log_mels, dim=1).abs().mean(dim=1)
         mels = [mel / mel_stats[:, None] for mel in log_mels]
         dvae = build_dvae(hidden_dim=shape.dvae_hidden, codebook_dim=shape.codebook_dim, num_tokens=CODES).eval()
@@ -97,7 +102,7 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
         config = _config(shape, vocab)
         model = _random_model(config, mel_stats)
         voices = {speech[0].stem: _voice(model, audios[0])}
-        codes = torch.cat([dvae.get_codebook_indices(mel[None])[0] for mel in mels])
+        codes = [dvae.get_codebook_indices(mel[None])[0] for mel in mels]
         with replacing_folder(out) as folder:
             torch.save({"model": model.state_dict()}, folder / "model.pth")
             torch.save(dvae.state_dict(), folder / "dvae.pth")
@@ -106,14 +111,25 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
             write_json(folder / "vocab.json", vocab)
             config.save_json(folder / "config.json")  # like the released one, it holds Infinity
             assert {path.name for path in folder.iterdir()} == set(BASE_FILES)
-    counts = codes.bincount(minlength=CODES).double()
-    shares = counts[counts > 0] / counts.sum()
     return CodebookFit(
         clips=len(audios),
         seconds=sum(audio.shape[1] for audio in audios) / SAMPLE_RATE_HZ,
-        codes_in_use=len(shares),
-        unigram_entropy=float(-(shares * shares.log()).sum()),
+        codes_in_use=int((torch.cat(codes).bincount() > 0).sum()),
+        unigram_entropy=_unigram_entropy(codes),
+        bigram_entropy=_bigram_entropy(codes),
     )
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The wav files of a dataset folder, in `wavs/` or in the folder itself, sorted by name.
+
+    Raises:
+        UserError: there are none.
+    """
+    for place in (folder / "wavs", folder):
+        if recordings := sorted(place.glob("*.wav")):
+            return recordings
+    raise UserError(f"{folder}: no recordings. Expected a dataset folder with wavs/*.wav or *.wav in it.")
 
 
 def train_vocabulary() -> dict[str, Any]:
@@ -151,15 +167,6 @@ def _read_speech(path: Path) -> Tensor:
     if rate_hz != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
     return torch.from_numpy(mono)[None]
-
-
-def _log_mel(audio: Tensor) -> Tensor:
-    """Log-mel of coqui's DVAE, before division by the mel statistics: [80, F]."""
-    import torch
-    from TTS.tts.layers.xtts.dvae import dvae_wav_to_mel
-
-    mel: Tensor = dvae_wav_to_mel(audio, mel_norms=torch.ones(80))[0]
-    return mel
 
 
 def _make_encoder_smooth(dvae: DiscreteVAE) -> None:
@@ -223,6 +230,29 @@ def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, codewords: int, 
     )
     dvae.codebook.embed.copy_(embed_KC.T)
     dvae.codebook.embed_avg.copy_(embed_KC.T)
+
+
+def _unigram_entropy(codes: Sequence[Tensor]) -> float:
+    import torch
+
+    counts = torch.cat(list(codes)).bincount().double()
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * shares.log()).sum())
+
+
+def _bigram_entropy(codes: Sequence[Tensor], *, prior: float = 5.0) -> float:
+    """Cross-entropy of held-out clips under counted bigrams, smoothed with `prior` counts of the unigrams."""
+    import torch
+
+    fitted = [clip for index, clip in enumerate(codes) if index % 4 != 3]
+    held_out = [clip for index, clip in enumerate(codes) if index % 4 == 3] or fitted
+    unigrams_K = torch.cat(fitted).bincount(minlength=CODES).double() + 0.1
+    unigrams_K /= unigrams_K.sum()
+    bigrams_KK = prior * unigrams_K.expand(CODES, CODES).clone()
+    for clip in fitted:
+        bigrams_KK.index_put_((clip[:-1], clip[1:]), torch.ones(len(clip) - 1).double(), accumulate=True)
+    log_shares_KK = (bigrams_KK / bigrams_KK.sum(dim=1, keepdim=True)).log()
+    return float(-torch.cat([log_shares_KK[clip[:-1], clip[1:]] for clip in held_out]).mean())
 
 
 def _config(shape: Shape, vocab: dict[str, Any]) -> Any:

@@ -1,0 +1,53 @@
+"""Real speech and a real, small base: built once per test session, shared by all workers of pytest-xdist.
+
+Tests copy what they want to change; both folders are read-only by agreement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+SPEECH_CLIPS = 24
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this session see."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def speech_dataset(shared_folder: Path) -> Path:
+    """An Amharic dataset spoken by espeak-ng: 24 good clips of four speakers (22050 Hz), then 5 faulty rows."""
+
+    def build(folder: Path) -> None:
+        from xtts_framework.stages.demo_data import create_demo_data
+
+        create_demo_data(folder, clips=SPEECH_CLIPS)
+
+    return _built_once(shared_folder / "speech_dataset", build)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(shared_folder: Path, speech_dataset: Path) -> Path:
+    """A base folder with small dimensions and random weights, its codes fitted on `speech_dataset`."""
+
+    def build(folder: Path) -> None:
+        from xtts_framework.model.tiny import create_tiny_base, recordings_in
+
+        create_tiny_base(folder, recordings_in(speech_dataset))
+
+    return _built_once(shared_folder / "tiny_base", build)
+
+
+def _built_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Build `folder` unless another worker has; builders write whole folders or none."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            build(folder)
+    return folder
