@@ -1,0 +1,210 @@
+"""Encode: audio codes and conditioning mels of every clip of a manifest, each computed once."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from xtts_framework.audio.codes import SAMPLES_PER_CODE, encode_batch
+from xtts_framework.audio.mels import HOP, MIN_SAMPLES, SAMPLE_RATE_HZ, conditioning_mel, dvae_mel
+from xtts_framework.audio.reading import read_audio
+from xtts_framework.config import EncodeConfig
+from xtts_framework.console import progress, say
+from xtts_framework.data.features import (
+    BYTES_PER_CODE,
+    BYTES_PER_FRAME,
+    ClipFeatures,
+    Place,
+    clip_key,
+    scan_store,
+    write_index,
+    write_shard,
+)
+from xtts_framework.errors import UserError
+from xtts_framework.files import PARTIAL_PREFIX, sha256_of
+from xtts_framework.layout import DatasetFolder
+from xtts_framework.model.base import Base, load_dvae, load_mel_stats, read_base
+
+if TYPE_CHECKING:
+    from TTS.tts.layers.xtts.dvae import DiscreteVAE
+
+CLIPS_PER_SHARD = 1000
+"""About 1.4 h of speech and 70 MB; what an interruption can cost at most."""
+FRAMES_PER_BATCH = 4096
+"""Mel frames (48 s of speech) through the encoder at once, unless one clip is longer. Memory and speed only."""
+CLIPS_READ_AHEAD = 64
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An audio file of the manifest, as it was at validation."""
+
+    path: Path
+    sha256: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording as the encoders see it; mels are [80, F]."""
+
+    key: str
+    samples: int
+    dvae_mel: Tensor
+    conditioning_mel: Tensor
+
+
+def encode(config: EncodeConfig, base_folder: Path, out: DatasetFolder, *, shard_clips: int = CLIPS_PER_SHARD) -> None:
+    """Bring the feature store of a dataset up to its manifest and write the index.
+
+    Only clips whose audio is not in the store for this base are encoded. Finished shards survive any interruption.
+
+    Args:
+        config: where the recordings are.
+        base_folder: its `dvae.pth` and `mel_stats.pth` are used.
+        out: holds `manifest.parquet`; gets `features/` and `features.parquet`.
+        shard_clips: clips per shard.
+
+    Raises:
+        UserError: no manifest; an unusable base; a recording that changed since validation; a full disk.
+    """
+    if not out.manifest.is_file():
+        raise UserError(f"{out.manifest}: missing; run `xtts validate` for this dataset first.")
+    base = read_base(base_folder)
+    manifest = pl.read_parquet(out.manifest, columns=["clip_id", "file", "audio_sha256", "duration_s"])
+    keys = [clip_key(sha256, base.features_key) for sha256 in manifest["audio_sha256"]]
+    places = _clean_store(out.feature_store)
+
+    missing: dict[str, Recording] = {}
+    seconds = 0.0
+    for key, file, sha256, duration_s in zip(
+        keys, manifest["file"], manifest["audio_sha256"], manifest["duration_s"], strict=True
+    ):
+        if key not in places and key not in missing:
+            missing[key] = Recording(config.dataset_path / file, sha256, key)
+            seconds += duration_s
+    if missing:
+        _require_space(out.feature_store, seconds)
+        places |= _encode_recordings(base, list(missing.values()), out.feature_store, shard_clips)
+    write_index(out, manifest["clip_id"].to_list(), keys, places, base.features_key)
+    say(f"encoded {len(missing)} clips, reused {len(keys) - len(missing)}")
+
+
+def _clean_store(store: Path) -> dict[str, Place]:
+    """Remove what an interruption or a failing disk left behind; return the places of all good clips by key."""
+    store.mkdir(parents=True, exist_ok=True)
+    for leftover in store.glob(f"{PARTIAL_PREFIX}*"):
+        leftover.unlink()
+    stored = scan_store(store)
+    for shard in stored.damaged:
+        say(f"{shard}: damaged, its bytes are not those that were written; removed, its clips are encoded again")
+        shard.unlink()
+    return stored.places
+
+
+def _require_space(store: Path, seconds: float) -> None:
+    """Say what the features of so much speech take, and refuse to start when that is not there."""
+    samples = seconds * SAMPLE_RATE_HZ
+    needed = samples / SAMPLES_PER_CODE * BYTES_PER_CODE + samples / HOP * BYTES_PER_FRAME
+    free = shutil.disk_usage(store).free
+    say(f"{seconds / 3600:.2f} h to encode need about {needed / 1e6:.0f} MB in {store}, {free / 1e6:.0f} MB are free")
+    if needed > free:
+        raise UserError(
+            f"{store}: the disk is too full: about {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free. "
+            "Make room, or put the results on another disk."
+        )
+
+
+def _encode_recordings(base: Base, recordings: list[Recording], store: Path, shard_clips: int) -> dict[str, Place]:
+    """Encode recordings into new shards; return their places by key."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dvae, mel_stats = load_dvae(base).to(device), load_mel_stats(base)
+    places: dict[str, Place] = {}
+    with (
+        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        progress("encode", len(recordings), "clips") as advance,
+    ):
+        heard = _map_ahead(pool, lambda recording: _hear(recording, mel_stats), recordings)
+        shard: list[ClipFeatures] = []
+        for batch in _batches(heard):
+            shard += _encode_batch(dvae, batch)
+            advance(len(batch))
+            if len(shard) >= shard_clips:
+                places |= _write(store, shard)
+                shard = []
+        if shard:
+            places |= _write(store, shard)
+    return places
+
+
+def _hear(recording: Recording, mel_stats: Tensor) -> Heard:
+    """Read one recording, make sure that it is the one that was validated, and compute its mels."""
+    try:
+        unchanged = sha256_of(recording.path) == recording.sha256
+    except OSError as error:
+        raise UserError(
+            f"{recording.path}: cannot be read any more ({error.strerror}). "
+            "Put it back, or run validate again without it."
+        ) from error
+    if not unchanged:
+        raise UserError(f"{recording.path}: changed since validation; run validate again.")
+    wav_S = torch.from_numpy(read_audio(recording.path, SAMPLE_RATE_HZ))
+    if len(wav_S) < MIN_SAMPLES:
+        raise UserError(
+            f"{recording.path}: {len(wav_S)} samples at {SAMPLE_RATE_HZ} Hz, but a mel needs {MIN_SAMPLES}. "
+            "Raise validation.min_duration_s to at least 0.05 and run validate again."
+        )
+    return Heard(recording.key, len(wav_S), dvae_mel(wav_S, mel_stats), conditioning_mel(wav_S, mel_stats))
+
+
+def _encode_batch(dvae: DiscreteVAE, batch: list[Heard]) -> list[ClipFeatures]:
+    codes = encode_batch(dvae, [clip.dvae_mel for clip in batch], [clip.samples for clip in batch])
+    return [
+        ClipFeatures(clip.key, clip_codes, clip.conditioning_mel) for clip, clip_codes in zip(batch, codes, strict=True)
+    ]
+
+
+def _write(store: Path, clips: list[ClipFeatures]) -> dict[str, Place]:
+    try:
+        return write_shard(store, clips)
+    except OSError as error:
+        raise UserError(
+            f"{store}: cannot write features: {error.strerror}. Finished shards are kept; "
+            "make room and run the same command again to go on from there."
+        ) from error
+
+
+def _map_ahead(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Like `map`, in order, with a bounded number of results computed before they are asked for."""
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) == CLIPS_READ_AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _batches(clips: Iterable[Heard]) -> Iterator[list[Heard]]:
+    """Groups of clips, in order, of at most `FRAMES_PER_BATCH` frames, or of one clip."""
+    batch: list[Heard] = []
+    frames = 0
+    for clip in clips:
+        if batch and frames + clip.dvae_mel.shape[1] > FRAMES_PER_BATCH:
+            yield batch
+            batch, frames = [], 0
+        batch.append(clip)
+        frames += clip.dvae_mel.shape[1]
+    if batch:
+        yield batch
