@@ -1,7 +1,8 @@
 """The voice prompt: mels of different lengths through coqui's conditioning encoder and perceiver, in one call.
 
 coqui's GroupNorm over time and its unmasked attention let padding change the latents (by 12 % in practice). Here the
-statistics and both attentions see a clip's own frames only, so every clip gets what it would get alone.
+statistics and both attentions see a clip's own frames only, so every clip gets what it would get alone: masked, side
+by side, where many small kernels would cost most (CUDA); clip by clip on the CPU, where padding would.
 
 Shapes: C clips, F frames of the longest clip, M = 80 mel bands, D channels, G groups, N heads, H channels of a head,
 K = 32 latents.
@@ -25,24 +26,29 @@ class PaddedMels:
     Args:
         values_CFM: [C, F, M] float32, zeros after each clip's frames.
         real_CF: [C, F] bool, True on a clip's own frames.
-        is_rectangular: all clips are equally long, so there is nothing to mask.
+        frames: number of each clip's own frames.
     """
 
     values_CFM: Tensor
     real_CF: Tensor
-    is_rectangular: bool
+    frames: tuple[int, ...]
 
     @classmethod
     def of(cls, mels: Sequence[Tensor]) -> PaddedMels:
         """Put mels [M, frames] side by side, on their own device."""
-        frames = torch.tensor([mel.shape[1] for mel in mels])
+        frames = tuple(mel.shape[1] for mel in mels)
         values = torch.nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).float()
-        real = torch.arange(values.shape[1]) < frames[:, None]
-        return cls(values, real.to(values.device), bool(real.all()))
+        real = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
+        return cls(values, real.to(values.device), frames)
+
+    @property
+    def is_rectangular(self) -> bool:
+        """All clips are equally long: there is no padding."""
+        return min(self.frames) == max(self.frames)
 
     def to(self, device: torch.device | str) -> PaddedMels:
         values, real = (part.to(device, non_blocking=True) for part in (self.values_CFM, self.real_CF))
-        return PaddedMels(values, real, self.is_rectangular)
+        return PaddedMels(values, real, self.frames)
 
 
 def conditioning_latents(gpt: Any, mels: Sequence[Tensor]) -> Tensor:
@@ -55,37 +61,47 @@ def conditioning_latents(gpt: Any, mels: Sequence[Tensor]) -> Tensor:
         [C, 32, D] float32.
     Source: GPT.get_style_emb, ConditioningEncoder, PerceiverResampler of coqui-tts 0.28.
     """
-    return encode_padded(gpt, PaddedMels.of(mels))
+    return encode_voices(gpt, PaddedMels.of(mels))
 
 
-def encode_padded(gpt: Any, mels: PaddedMels) -> Tensor:
+def encode_voices(gpt: Any, mels: PaddedMels) -> Tensor:
     """`conditioning_latents` of mels that are already side by side on the model's device: [C, 32, D]."""
-    encoder, perceiver = gpt.conditioning_encoder, gpt.conditioning_perceiver
-    x_CFD = _pointwise(encoder.init, mels.values_CFM)
-    for block in encoder.attn:
-        x_CFD = _attend_within_clip(block, x_CFD, mels)
     if mels.is_rectangular:
-        latents_CKD: Tensor = perceiver(x_CFD)
-    else:
-        latent_is_real = mels.real_CF.new_ones(len(x_CFD), len(perceiver.latents))
-        latents_CKD = perceiver(x_CFD, mask=torch.cat((latent_is_real, mels.real_CF), dim=1))
+        return encode(gpt, mels.values_CFM, None)
+    if mels.values_CFM.is_cpu:
+        alone = (values_FM[:frames] for values_FM, frames in zip(mels.values_CFM, mels.frames, strict=True))
+        return torch.cat([encode(gpt, values_FM[None], None) for values_FM in alone])
+    return encode(gpt, mels.values_CFM, mels.real_CF)
+
+
+def encode(gpt: Any, mels_CFM: Tensor, real_CF: Tensor | None) -> Tensor:
+    """[C, F, M] -> [C, 32, D] float32; `real_CF` tells a clip's own frames from padding, None: no padding."""
+    encoder, perceiver = gpt.conditioning_encoder, gpt.conditioning_perceiver
+    x_CFD = _pointwise(encoder.init, mels_CFM)
+    for block in encoder.attn:
+        x_CFD = _attend_within_clip(block, x_CFD, real_CF)
+    mask = None if real_CF is None else F.pad(real_CF, (len(perceiver.latents), 0), value=True)
+    latents_CKD: Tensor = perceiver(x_CFD, mask=mask)
     return latents_CKD.float()
 
 
-def _attend_within_clip(block: Any, x_CFD: Tensor, mels: PaddedMels) -> Tensor:
+def _attend_within_clip(block: Any, x_CFD: Tensor, real_CF: Tensor | None) -> Tensor:
     """coqui's AttentionBlock: the residual is the normalised input, and q, k, v of a head lie together."""
-    normed_CFD = _group_norm(block.norm, x_CFD, mels)
+    normed_CFD = _group_norm(block.norm, x_CFD.float(), real_CF)
     q, k, v = torch.unflatten(_pointwise(block.qkv, normed_CFD), 2, (block.num_heads, 3, -1)).unbind(3)
     q_CNFH, k_CNFH, v_CNFH = (part.transpose(1, 2) for part in (q, k, v))
-    mask = None if mels.is_rectangular else mels.real_CF[:, None, None, :]
+    mask = None if real_CF is None else real_CF[:, None, None, :]
     attended_CNFH = F.scaled_dot_product_attention(q_CNFH, k_CNFH, v_CNFH, attn_mask=mask)
     return normed_CFD + _pointwise(block.proj_out, attended_CNFH.transpose(1, 2).flatten(2))
 
 
-def _group_norm(norm: Any, x_CFD: Tensor, mels: PaddedMels) -> Tensor:
-    """GroupNorm with the statistics of each clip's own frames, in float32; padding becomes the bias."""
-    x_CFGH = torch.unflatten(x_CFD.float(), 2, (norm.num_groups, -1))
-    real = mels.real_CF[:, :, None, None].float()
+def _group_norm(norm: Any, x_CFD: Tensor, real_CF: Tensor | None) -> Tensor:
+    """GroupNorm over a clip's own frames; padding becomes the bias."""
+    if real_CF is None:
+        normed_CDF: Tensor = norm(x_CFD.transpose(1, 2))
+        return normed_CDF.transpose(1, 2)
+    x_CFGH = torch.unflatten(x_CFD, 2, (norm.num_groups, -1))
+    real = real_CF[:, :, None, None].float()
     count = real.sum(dim=1, keepdim=True) * x_CFGH.shape[3]
     mean = (x_CFGH * real).sum(dim=(1, 3), keepdim=True) / count
     centred = (x_CFGH - mean) * real
@@ -96,4 +112,4 @@ def _group_norm(norm: Any, x_CFD: Tensor, mels: PaddedMels) -> Tensor:
 
 def _pointwise(convolution: Any, x_CFD: Tensor) -> Tensor:
     """A Conv1d of kernel size 1, channels last."""
-    return F.linear(x_CFD, convolution.weight[:, :, 0], convolution.bias)
+    return F.linear(x_CFD, convolution.weight.squeeze(2), convolution.bias)

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xtts_framework.errors import UserError
 from xtts_framework.model.attention import Segments, causal_attention
-from xtts_framework.model.conditioning import PaddedMels, encode_padded
+from xtts_framework.model.conditioning import PaddedMels, encode_voices
 
 CONDITIONING_LATENTS = 32
 MEL_BANDS = 80
@@ -166,7 +166,7 @@ def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blo
             else. Drawn from torch's generator of the device.
         checkpoint_blocks: recompute each block in the backward pass: less memory, a third more work, same result.
     """
-    latents_CKD = encode_padded(gpt, batch.mels)
+    latents_CKD = encode_voices(gpt, batch.mels)
     text_RD = gpt.text_embedding(batch.text.ids_R) + gpt.text_pos_embedding.emb(batch.text.positions_R)
     audio_RD = gpt.mel_embedding(batch.audio.ids_R) + gpt.mel_pos_embedding.emb(batch.audio.positions_R)
     inputs_TD = torch.cat((latents_CKD.flatten(0, 1), text_RD, audio_RD))
