@@ -171,9 +171,7 @@ def histogram(values: Sequence[tuple[str, Sequence[float]]], unit: str) -> Histo
         return None
     edges = ticks(min(everything), max(everything), 24)
     width = edges[1] - edges[0]
-    counts = [
-        (style, [sum(edge <= value < edge + width for value in group) for edge in edges]) for style, group in values
-    ]
+    counts = [(style, _count_bins(group, edges[0], width, len(edges))) for style, group in values]
     totals = [sum(count[index] for _, count in counts) for index in range(len(edges))]
     y_ticks = [tick for tick in ticks(0, max(totals), 3) if tick == int(tick)]
     high = max(y_ticks[-1], *totals)
@@ -201,6 +199,13 @@ def histogram(values: Sequence[tuple[str, Sequence[float]]], unit: str) -> Histo
         ],
         y_ticks=[Label(down(tick), grouped(tick)) for tick in y_ticks],
     )
+
+
+def _count_bins(values: Sequence[float], first: float, width: float, bins: int) -> list[int]:
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, max(0, math.floor((value - first) / width)))] += 1
+    return counts
 
 
 def average_groups(points: Sequence[Point], most: int) -> list[Point]:
