@@ -4,7 +4,7 @@ They differ only in the length of the Fourier transform: 1024 samples for what t
 the voice prompt. Both use windows of 1024 samples every 256, 80 Slaney bands up to 8 kHz, and are divided by the
 base's `mel_stats`. Source: `TorchMelSpectrogram` and `GPTTrainer` of coqui-tts 0.28.0.
 
-Tensor legend: S samples, F mel frames.
+Tensor legend: S samples, F = 1 + S // 256 mel frames.
 """
 
 from __future__ import annotations
@@ -42,14 +42,9 @@ def conditioning_mel(wav_S: Tensor, mel_stats: Tensor) -> Tensor:
 
 
 def log_mel(wav_S: Tensor, n_fft: int) -> Tensor:
-    """Natural logarithm of the mel power spectrogram: [80, F], with F = `mel_frames(S)`."""
+    """Natural logarithm of the mel power spectrogram: [80, F]."""
     mel: Tensor = _spectrogram(n_fft)(wav_S)
     return torch.log(torch.clamp(mel, min=QUIETEST))
-
-
-def mel_frames(samples: int) -> int:
-    """Frames of the mel of so many samples."""
-    return 1 + samples // HOP
 
 
 @functools.cache
