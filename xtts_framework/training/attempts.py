@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def only_trainer(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recorded_attempt(path: Path, start_step: int, current_step: Iterator[int]) -> Iterator[None]:
+def recorded_attempt(path: Path, start_step: int, current_step: Callable[[], int]) -> Iterator[None]:
     """Record how this attempt ends.
 
     Args:
@@ -60,7 +60,7 @@ def recorded_attempt(path: Path, start_step: int, current_step: Iterator[int]) -
     Raises:
         UserError: the attempts before this one show that another one would fail as well.
     """
-    attempts = _read_attempts(path)
+    attempts = _read_attempts(path)[-VANISHED_WITHOUT_PROGRESS:]
     _refuse_crash_loop(path, attempts, start_step)
     attempt: dict[str, Any] = {"start_step": start_step, "process": os.getpid(), "host": socket.gethostname()}
     attempts.append(attempt)
@@ -69,7 +69,7 @@ def recorded_attempt(path: Path, start_step: int, current_step: Iterator[int]) -
         yield
     except Exception as error:
         unfinished = isinstance(error, UserError) and error.exit_code == os.EX_TEMPFAIL
-        failure = {"step": next(current_step), "failure": f"{type(error).__name__}: {error}"}
+        failure = {"step": current_step(), "failure": f"{type(error).__name__}: {error}"}
         attempt |= {"end": "unfinished"} if unfinished else failure
         raise
     except BaseException as interruption:

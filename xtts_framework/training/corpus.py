@@ -16,12 +16,11 @@ from xtts_framework.errors import UserError
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
 from xtts_framework.model.forward import AUDIO_STOPS, CONDITIONING_LATENTS
-from xtts_framework.text.tokenizer import XttsTokenizer
+from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-UNKNOWN_TOKEN = "[UNK]"
 PROBLEMS_SHOWN = 5
 
 
@@ -102,8 +101,7 @@ class Corpus:
         """Entropy of the evaluation targets in nats: the loss of a model that knows frequencies and no context."""
         counts: Counter[int] = Counter()
         for utterance in self.of("eval"):
-            codes, _ = self.read(utterance)
-            counts.update(codes.tolist())
+            counts.update(self._readers[utterance.dataset].codes(utterance.clip_id).tolist())
             counts[stop_token] += AUDIO_STOPS
         total = counts.total()
         return -sum(count / total * math.log(count / total) for count in counts.values())
@@ -122,7 +120,9 @@ def read_corpus(
     for name, folder in datasets.items():
         utterances += _read_dataset(name, folder, config.languages[name].code, tokenizer, base)
     corpus = Corpus(utterances, {name: FeatureReader(folder) for name, folder in datasets.items()})
-    _refuse(list(_problems(utterances, tokenizer)), "clips that cannot be trained on", "Run validate and tokenize again.")
+    _refuse(
+        list(_problems(utterances, tokenizer)), "clips that cannot be trained on", "Run validate and tokenize again."
+    )
     for name, folder in datasets.items():
         if not corpus.of("train", name):
             raise UserError(f"{folder.manifest}: no training clip; dataset {name} needs at least one.")
@@ -170,10 +170,10 @@ def _read_dataset(
 
 
 def _problems(utterances: list[Utterance], tokenizer: XttsTokenizer) -> Iterator[str]:
-    unknown = tokenizer.tokenizer.token_to_id(UNKNOWN_TOKEN)
+    unknown = tokenizer.tokenizer.token_to_id(UNKNOWN)
     for utterance in utterances:
         if unknown in utterance.text_ids:
-            yield f"{utterance.name}: its text has a character that the vocabulary lacks ({UNKNOWN_TOKEN})"
+            yield f"{utterance.name}: its text has a character that the vocabulary lacks ({UNKNOWN})"
         if len(utterance.text_ids) > MODEL_MAX_TEXT_IDS:
             yield f"{utterance.name}: {len(utterance.text_ids)} text ids, the model takes {MODEL_MAX_TEXT_IDS}"
         if not 1 <= utterance.codes <= MODEL_MAX_CODES:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+import torch
+
+from xtts_framework.audio.codes import SAMPLES_PER_CODE
+from xtts_framework.audio.mels import HOP, SAMPLE_RATE_HZ
 from xtts_framework.model.forward import Clip
 from xtts_framework.training.corpus import Corpus, Utterance
 from xtts_framework.training.sampling import Sample, draw
 
-SAMPLE_RATE_HZ = 22050
-HOP_SAMPLES = 256
-"""Samples per frame of the conditioning mel."""
-FRAMES_PER_CODE = 4
-"""The DVAE makes one code of 1024 samples."""
-MIN_PROMPT_FRAMES = 3 * SAMPLE_RATE_HZ // HOP_SAMPLES
-MAX_PROMPT_FRAMES = 6 * SAMPLE_RATE_HZ // HOP_SAMPLES
-EVAL_PROMPT_FRAMES = int(4.5 * SAMPLE_RATE_HZ) // HOP_SAMPLES
+FRAMES_PER_CODE = SAMPLES_PER_CODE // HOP
+MIN_PROMPT_FRAMES = 3 * SAMPLE_RATE_HZ // HOP
+MAX_PROMPT_FRAMES = 6 * SAMPLE_RATE_HZ // HOP
+EVAL_PROMPT_FRAMES = int(4.5 * SAMPLE_RATE_HZ) // HOP
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,6 @@ class Examples:
 
     def load(self, example: Example) -> Clip:
         """Read the features."""
-        import torch
-
         codes, mel = self._corpus.read(example.utterance)
         if example.prompt is not example.utterance:
             _, mel = self._corpus.read(example.prompt)

@@ -64,9 +64,9 @@ class Sampler:
         self._shares = {name: main_share if pool.share is None else pool.share for name, pool in pools.items()}
 
     @property
-    def epoch(self) -> int:
-        """Completed passes over the main pool."""
-        return self.drawn[MAIN_POOL] // len(self._pools[MAIN_POOL].clips)
+    def epochs(self) -> float:
+        """Passes over the main pool so far; whole numbers are exact."""
+        return self.drawn[MAIN_POOL] / len(self._pools[MAIN_POOL].clips)
 
     def take(self, count: int) -> list[Sample]:
         """The next `count` samples."""

@@ -80,5 +80,7 @@ class MultiStep:
         return self.base * self.gamma ** bisect.bisect_right(self.milestones, step)
 
     def changes(self, clock: Clock) -> list[RateChange]:
-        """Every drop, in order."""
+        """Every drop, in order; none when the factor is 1."""
+        if self.gamma == 1:
+            return []
         return [RateChange(step, clock.boundary(step), self.at(step)) for step in self.milestones]

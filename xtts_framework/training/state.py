@@ -41,7 +41,7 @@ class TrainingState:
 
     Args:
         samples_seen: the clock.
-        drawn: samples each pool of the sampler has given.
+        sampler: samples each pool of the sampler has given.
         first, best, last: evaluations; None before the first one.
         evals_since_best: evaluations without improvement, in a row.
         skipped_batches: updates that were skipped because a loss or gradient was not finite.
@@ -49,11 +49,11 @@ class TrainingState:
         window: sums since the last log line.
         training_s: seconds spent in updates, over all attempts.
         wall_s: seconds spent in all, over all attempts.
-        saved_step: step of the last full checkpoint.
+        saved_step: step of the last full checkpoint; None before the first one.
     """
 
     samples_seen: int = 0
-    drawn: dict[str, int] = field(default_factory=dict)
+    sampler: dict[str, int] = field(default_factory=dict)
     first: Evaluation | None = None
     best: Evaluation | None = None
     last: Evaluation | None = None
@@ -63,7 +63,7 @@ class TrainingState:
     window: LogWindow = field(default_factory=LogWindow)
     training_s: float = 0.0
     wall_s: float = 0.0
-    saved_step: int = 0
+    saved_step: int | None = None
 
     def record(self, evaluation: Evaluation) -> bool:
         """Take note of an evaluation; whether it is the best so far."""

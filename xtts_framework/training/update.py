@@ -97,9 +97,7 @@ class Updater:
         except torch.OutOfMemoryError:
             return None
 
-    def _accumulate_gradients(
-        self, examples: Sequence[Example], number: int
-    ) -> list[tuple[tuple[str, ...], Tensor]]:
+    def _accumulate_gradients(self, examples: Sequence[Example], number: int) -> list[tuple[tuple[str, ...], Tensor]]:
         """Add up the gradient of mel sum / N_mel + text sum / N_text, N over the whole update."""
         torch.manual_seed(draw(self._config.seed, "dropout", number) >> 1)
         mel_weight = self._config.mel_loss_weight / sum(example.mel_targets for example in examples)

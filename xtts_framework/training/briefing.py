@@ -1,0 +1,88 @@
+"""The first lines of a training: what was decided, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from xtts_framework.config import TrainConfig
+from xtts_framework.model.freezing import FreezingCounts
+from xtts_framework.plugins import FreezingPlan
+from xtts_framework.training.checkpoint import Checkpoint
+from xtts_framework.training.corpus import Corpus
+from xtts_framework.training.device import describe_device
+from xtts_framework.training.schedule import Clock, MultiStep
+
+GUIDE_BATCH_SIZE = 4
+PRECISION_REASONS = {
+    "fp32": "as in the guide; TF32 matmuls where the device has them",
+    "fp32_strict": "no TF32 anywhere",
+    "bf16": "activations in bf16, weights and optimizer in fp32",
+}
+
+
+def start_lines(fingerprint: str, checkpoint: Checkpoint | None) -> Iterator[str]:
+    if checkpoint is None:
+        yield f"training {fingerprint}: from the beginning"
+        return
+    yield f"training {fingerprint}: continues from step {checkpoint.step} ({checkpoint.folder})"
+    threads = checkpoint.state["num_threads"]
+    if threads != torch.get_num_threads():
+        yield (
+            f"  saved with {threads} threads, now {torch.get_num_threads()}: the last bits of losses may differ from "
+            "an uninterrupted training"
+        )
+
+
+def decision_lines(
+    config: TrainConfig, corpus: Corpus, device: torch.device, plan: FreezingPlan, counts: FreezingCounts
+) -> Iterator[str]:
+    training = config.training
+    clock = Clock(training.batch_size, training.grad_accum)
+    yield f"device: {describe_device(device)}; precision {training.precision}: {PRECISION_REASONS[training.precision]}"
+    yield f"micro-batch: up to {training.micro_batch_tokens} tokens at once; a matter of memory, never of the result"
+    main_clips = 0
+    for name, use in config.datasets.items():
+        clips = corpus.of("train", name)
+        hours = sum(clip.duration_s for clip in clips) / 3600
+        main_clips += 0 if use.share else len(clips)
+        part = f"replay, {use.share:.0%} of the samples" if use.share else "part of every epoch"
+        yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {len(corpus.of('eval', name))} eval; {part}"
+    frozen = f", blocks {_ranges(plan.frozen_blocks)} frozen" if plan.frozen_blocks else ""
+    yield f"freezing: {counts.trainable:,} parameters train, {counts.frozen:,} are frozen{frozen}: {plan.reason}"
+    main_share = 1 - sum(use.share or 0 for use in config.datasets.values())
+    yield (
+        f"clock: 1 step = {clock.batch_size} samples, 1 update = {clock.grad_accum} steps = {clock.update_samples} "
+        f"samples; 1 epoch = {main_clips / main_share / clock.update_samples:.2f} updates"
+    )
+    if training.batch_size != GUIDE_BATCH_SIZE:
+        yield (
+            f"warning: batch_size is {training.batch_size}, not {GUIDE_BATCH_SIZE}: one step is another number of "
+            "samples, and so the milestones move. For memory use micro_batch_tokens instead."
+        )
+    yield from _schedule_lines(config, clock, clock.boundary(training.max_steps))
+
+
+def _schedule_lines(config: TrainConfig, clock: Clock, last_step: int) -> Iterator[str]:
+    training = config.training
+    schedule = MultiStep(training.learning_rate, tuple(training.milestones), training.gamma)
+    yield f"learning rate: {training.learning_rate:g} until the first drop"
+    for change in schedule.changes(clock):
+        if change.boundary < last_step:
+            yield f"  to {change.lr:g} at step {change.step}, in force from step {change.boundary}"
+        else:
+            yield f"  milestone {change.step} is not reached: the training ends at step {last_step}"
+    epochs = f" or after {training.max_epochs} epochs" if training.max_epochs else ""
+    yield f"end: at step {last_step} (update {last_step // clock.grad_accum}){epochs}"
+
+
+def _ranges(blocks: tuple[int, ...]) -> str:
+    """`0-19` rather than twenty numbers."""
+    parts: list[list[int]] = []
+    for block in sorted(blocks):
+        if parts and block == parts[-1][-1] + 1:
+            parts[-1].append(block)
+        else:
+            parts.append([block])
+    return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
