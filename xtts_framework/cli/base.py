@@ -66,8 +66,8 @@ def fetch(name: str, out: Path, accept_license: bool, config_file: Path | None) 
     from xtts_framework.model.hub import LICENSE_NOTICE, fetch_base
 
     hub = read_config(config_file, ProjectConfig).hub if config_file else HubConfig()
+    click.echo(LICENSE_NOTICE)
     if not accept_license:
-        click.echo(LICENSE_NOTICE)
         accept_license = click.confirm("Do you accept this licence?", default=False)
     fetch_base(out, hub, accept_license=accept_license)
     click.echo(f"{out}: {name}, complete and checked")

@@ -122,6 +122,7 @@ def build_gpt(args: dict[str, Any], text_rows: int) -> GPT:
     """
     from TTS.tts.layers.xtts.gpt import GPT
 
+    silence_transformers()
     return GPT(number_text_tokens=text_rows, **{name: args[key] for name, key in GPT_ARGUMENTS.items()})
 
 
@@ -210,6 +211,13 @@ def load_mel_stats(base: Base) -> Tensor:
     if not torch.isfinite(stats).all() or (stats == 0).any():
         raise UserError(f"{path}: expected 80 finite numbers other than zero; mels are divided by them.")
     return stats.float()
+
+
+def silence_transformers() -> None:
+    """Keep transformers from warning, for every GPT, about GPT-2's own start and end tokens: coqui never uses them."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
 
 
 class _Discarded:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder, write_json
-from xtts_framework.model.base import BASE_FILES, build_dvae
+from xtts_framework.model.base import BASE_FILES, build_dvae, silence_transformers
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -283,6 +283,7 @@ def _random_model(config: Any, mel_stats: Tensor) -> Any:
     from TTS.tts.layers.tortoise.arch_utils import AttentionBlock
     from TTS.tts.models.xtts import Xtts
 
+    silence_transformers()
     model = Xtts(config)
     model.mel_stats.copy_(mel_stats)
     gpt = model.gpt
@@ -295,8 +296,7 @@ def _random_model(config: Any, mel_stats: Tensor) -> Any:
         if isinstance(module, AttentionBlock):
             # Coqui starts this layer at zero, which would leave attention over the voice prompt without effect.
             module.proj_out.reset_parameters()
-    for module in model.modules():
-        module.training = False
+    model.train(False)
     return model
 
 
