@@ -1,4 +1,4 @@
-"""Every place where a plugin is asked. Documented one by one in docs/hooks.md; arguments may be added, never renamed."""
+"""Every place where a plugin is asked; docs/hooks.md tells of each. Arguments may be added, never renamed."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,17 +83,11 @@ class Plugins:
 
     def check_text(self, pack: LanguagePack, raw: str, normalized: str) -> list[TextProblem]:
         """What the pack and every other plugin have against a text; a plugin that raises is itself a problem."""
-        problems: list[TextProblem] = []
-        checks = [(pack.code, lambda: pack.check(raw, normalized))]
+        arguments = {"language": pack.code, "raw": raw, "normalized": normalized}
+        problems = _ask(pack.code, pack.check, {"raw": raw, "normalized": normalized})
         for implementation in self.manager.hook.xtts_check_text.get_hookimpls():
-            arguments = {"language": pack.code, "raw": raw, "normalized": normalized}
-            given = [arguments[name] for name in implementation.argnames]
-            checks.append((implementation.plugin_name, lambda call=implementation.function, given=given: call(*given)))
-        for name, check in checks:
-            try:
-                problems += check()
-            except Exception as error:
-                problems.append(TextProblem("pack_error", f"check of {name} raised {type(error).__name__}: {error}"))
+            given = {name: arguments[name] for name in implementation.argnames}
+            problems += _ask(implementation.plugin_name, implementation.function, given)
         return problems
 
     def normalize(self, pack: LanguagePack, raw: str) -> tuple[str, list[TextProblem]]:
@@ -142,6 +136,13 @@ def load_plugins() -> Plugins:
     return Plugins(manager, packs, tuple(infos))
 
 
+def _ask(name: str, check: Callable[..., Any], arguments: dict[str, str]) -> list[TextProblem]:
+    try:
+        return list(check(**arguments))
+    except Exception as error:
+        return [TextProblem("pack_error", f"the text check of {name} raised {type(error).__name__}: {error}")]
+
+
 @dataclass(frozen=True)
 class _Loaded:
     info: PluginInfo
@@ -175,5 +176,6 @@ def _check_pack(pack: type[LanguagePack]) -> None:
     if pack.api_version != API_VERSION:
         remedy = "update the pack" if pack.api_version < API_VERSION else "update xtts-framework"
         raise ValueError(
-            f"pack {pack.code!r} is written for API version {pack.api_version}, this framework has {API_VERSION}: {remedy}"
+            f"pack {pack.code!r} is written for API version {pack.api_version}, "
+            f"this framework has {API_VERSION}: {remedy}"
         )
