@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,23 +129,32 @@ def _require_space(store: Path, seconds: float) -> None:
 def _encode_recordings(base: Base, recordings: list[Recording], store: Path, shard_clips: int) -> dict[str, Place]:
     """Encode recordings into new shards; return their places by key."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dvae, mel_stats = load_dvae(base).to(device), load_mel_stats(base)
+    batches = features_of(recordings, load_dvae(base).to(device), load_mel_stats(base))
     places: dict[str, Place] = {}
-    with (
-        ThreadPoolExecutor(torch.get_num_threads()) as pool,
-        progress("encode", len(recordings), "clips") as advance,
-    ):
-        heard = _map_ahead(pool, lambda recording: _hear(recording, mel_stats), recordings)
-        shard: list[ClipFeatures] = []
-        for batch in _batches(heard):
-            shard += _encode_batch(dvae, batch)
+    shard: list[ClipFeatures] = []
+    with progress("encode", len(recordings), "clips") as advance:
+        for batch in batches:
+            shard += batch
             advance(len(batch))
             if len(shard) >= shard_clips:
                 places |= _write(store, shard)
                 shard = []
-        if shard:
-            places |= _write(store, shard)
-    return places
+    return places | _write(store, shard) if shard else places
+
+
+def features_of(recordings: Sequence[Recording], dvae: DiscreteVAE, mel_stats: Tensor) -> Iterator[list[ClipFeatures]]:
+    """Yield the features of recordings, in order, a batch at a time; files are read ahead in threads.
+
+    Raises:
+        UserError: a recording is not what it was at validation, or too short for a mel.
+    """
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for batch in _batches(_map_ahead(pool, lambda recording: _hear(recording, mel_stats), recordings)):
+            codes = encode_batch(dvae, [clip.dvae_mel for clip in batch], [clip.samples for clip in batch])
+            yield [
+                ClipFeatures(clip.key, clip_codes, clip.conditioning_mel)
+                for clip, clip_codes in zip(batch, codes, strict=True)
+            ]
 
 
 def _hear(recording: Recording, mel_stats: Tensor) -> Heard:
@@ -166,13 +175,6 @@ def _hear(recording: Recording, mel_stats: Tensor) -> Heard:
             "Raise validation.min_duration_s to at least 0.05 and run validate again."
         )
     return Heard(recording.key, len(wav_S), dvae_mel(wav_S, mel_stats), conditioning_mel(wav_S, mel_stats))
-
-
-def _encode_batch(dvae: DiscreteVAE, batch: list[Heard]) -> list[ClipFeatures]:
-    codes = encode_batch(dvae, [clip.dvae_mel for clip in batch], [clip.samples for clip in batch])
-    return [
-        ClipFeatures(clip.key, clip_codes, clip.conditioning_mel) for clip, clip_codes in zip(batch, codes, strict=True)
-    ]
 
 
 def _write(store: Path, clips: list[ClipFeatures]) -> dict[str, Place]:
