@@ -19,7 +19,7 @@ from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.model.base import Base, load_gpt, read_base
 from xtts_framework.model.freezing import apply_freezing, resolve_freezing
 from xtts_framework.model.rows import extend_text_rows, new_row_parameters, split_new_rows
-from xtts_framework.plugins import load_plugins
+from xtts_framework.plugins.registry import load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
 from xtts_framework.training.attempts import only_trainer, recorded_attempt
 from xtts_framework.training.briefing import decision_lines, start_lines
@@ -72,9 +72,10 @@ def train(
         UserError: inputs that do not fit together, before the first update; a full disk; three updates in a row that
             are not finite; a crash loop. With exit code 75: saved, but unfinished.
     """
-    stop = StopRequest(time.monotonic(), max_seconds)
+    started = time.monotonic()
+    stop = StopRequest(started, max_seconds)
     with stop.listening(), only_trainer(run.path / LOCK_FILE):
-        _train_alone(config, base_folder, run, datasets, choose_device(device), stop, resume, restart)
+        _train_alone(config, base_folder, run, datasets, choose_device(device), started, stop, resume, restart)
 
 
 def _train_alone(
@@ -83,6 +84,7 @@ def _train_alone(
     run: RunFolder,
     datasets: Mapping[str, DatasetFolder],
     device: torch.device,
+    started: float,
     stop: StopRequest,
     resume: Path | None,
     restart: bool,
@@ -128,7 +130,7 @@ def _train_alone(
     open_training_folder(run, fingerprint)
     metrics_file = MetricsFile(run.metrics, fingerprint, start_step=start_step)
     for listener in (Console(), metrics_file, TensorBoard(run.training, start_step=start_step)):
-        plugins.register(listener)
+        plugins.manager.register(listener)
     examples = Examples(
         corpus,
         seed=settings.seed,
@@ -157,6 +159,7 @@ def _train_alone(
         plugins=plugins,
         metrics_file=metrics_file,
         stop=stop,
+        wall_until=started,
         unsaved=checkpoint is None,
     )
     description = {

@@ -48,7 +48,8 @@ def decision_lines(
         hours = sum(clip.duration_s for clip in clips) / 3600
         main_clips += 0 if use.share else len(clips)
         part = f"replay, {use.share:.0%} of the samples" if use.share else "part of every epoch"
-        yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {len(corpus.of('eval', name))} eval; {part}"
+        evaluated = len(corpus.of("eval", name))
+        yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {evaluated} eval clips; {part}"
     frozen = f", blocks {_ranges(plan.frozen_blocks)} frozen" if plan.frozen_blocks else ""
     yield f"freezing: {counts.trainable:,} parameters train, {counts.frozen:,} are frozen{frozen}: {plan.reason}"
     main_share = 1 - sum(use.share or 0 for use in config.datasets.values())

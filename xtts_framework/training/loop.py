@@ -15,7 +15,7 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.model.rows import merged_state_dict
-from xtts_framework.plugins import Plugins
+from xtts_framework.plugins.registry import Plugins
 from xtts_framework.training.checkpoint import prune_checkpoints, save_checkpoint
 from xtts_framework.training.evaluation import Evaluator
 from xtts_framework.training.examples import Examples
@@ -233,9 +233,7 @@ class Training:
             for clip_ids, losses in result.losses
             for clip, mel, text in zip(clip_ids, *losses.tolist(), strict=True)
         ]
-        broken = [
-            str(clip["clip"]) for clip in clips if not all(map(math.isfinite, (clip["loss_mel"], clip["loss_text"])))
-        ]
+        broken = [clip["clip"] for clip in clips if not math.isfinite(clip["loss_mel"] + clip["loss_text"])]
         path = self.skipped / f"update-{number:08d}.json"
         write_json(path, {"update": number, "broken": broken, "clips": [_without_nan(clip) for clip in clips]})
         what = f"the loss of {', '.join(broken[:5])} is not finite" if broken else "its gradient is not finite"
