@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from finished_run import SENTENCES, STEPS, write_finished_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finished_run import SENTENCES, STEPS, write_finished_run
 from xtts_framework.config import ReportConfig, dump_yaml
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json

@@ -221,8 +221,10 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     >>> ticks(4.13, 6.9, 5)
     [4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0]
     """
-    if not high > low:
-        low, high = low - 0.5 * (abs(low) or 1.0), low + 0.5 * (abs(low) or 1.0)
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size or size < 1e-100:  # flat, as far as anybody can see
+        half = 0.5 * size if size >= 1e-100 else 0.5
+        low, high = low - half, high + half
     raw = (high - low) / about
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = magnitude * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
