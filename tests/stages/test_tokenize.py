@@ -11,7 +11,6 @@ from typing import Any
 import polars
 import pytest
 from tokenizers import Tokenizer
-from xtts_framework.plugins.registry import load_plugins
 
 from xtts_framework.config import (
     MODEL_MAX_TEXT_IDS,
@@ -24,6 +23,7 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.model.tiny import train_vocabulary
+from xtts_framework.plugins import load_plugins
 from xtts_framework.stages.tokenize import tokenize
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer, tagged
 from xtts_framework.text.vocabulary import row_count

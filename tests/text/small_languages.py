@@ -7,9 +7,7 @@ import string
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from xtts_framework.plugins import LanguagePack
+from xtts_framework.plugins import LanguagePack, NoOptions
 
 REAL_VOCAB = Path(__file__).parents[3] / "shared" / "data" / "xtts_vocab.json"
 """The vocabulary of an early XTTS-v2, where somebody has put it beside the repository; no part of the project."""
@@ -23,14 +21,9 @@ ETHIOPIC = frozenset(
 )
 
 
-class NoOptions(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class SmallPack(LanguagePack):
     """A pack that trusts its texts."""
 
-    Options: ClassVar[type[BaseModel]] = NoOptions
     characters: ClassVar[frozenset[str]]
 
     def __init__(self) -> None:

@@ -16,10 +16,9 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
-from xtts_framework.plugins import LanguagePack
-from xtts_framework.plugins.registry import load_plugins
-from xtts_framework.text.tokenizer import UNKNOWN
-from xtts_framework.text.vocabulary import encode_texts, extend_vocab, read_vocab
+from xtts_framework.plugins import LanguagePack, load_plugins
+from xtts_framework.text.tokenizer import UNKNOWN, encode_texts
+from xtts_framework.text.vocabulary import extend_vocab, read_vocab
 
 COLUMNS = ["clip_id", "normalized", "language", "split"]
 CLIPS_IN_ERROR = 10

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from xtts_framework.errors import UserError
 
@@ -17,6 +17,8 @@ SPACE = "[SPACE]"
 UNKNOWN = "[UNK]"
 STOP = "[STOP]"
 START = "[START]"
+
+TEXTS_PER_BATCH = 1000
 
 DEFAULT_CHARACTER_LIMIT = 250
 """Coqui's limit for a language it has no own limit for. Source: coqui-tts 0.28.0, `VoiceBpeTokenizer`."""
@@ -30,6 +32,12 @@ def language_tag(code: str) -> str:
 def tagged(normalized: str, code: str) -> str:
     """Spell a normalised text the way XTTS's vocabulary expects it: `ሰላም ለዓለም` -> `[am]ሰላም[SPACE]ለዓለም`."""
     return f"{language_tag(code)}{normalized}".replace(" ", SPACE)
+
+
+def encode_texts(tokenizer: Tokenizer, code: str, texts: Sequence[str]) -> Iterator[Encoding]:
+    """Encode normalised texts of one language, some at a time, on all cores."""
+    for start in range(0, len(texts), TEXTS_PER_BATCH):
+        yield from tokenizer.encode_batch([tagged(text, code) for text in texts[start : start + TEXTS_PER_BATCH]])
 
 
 class XttsTokenizer:

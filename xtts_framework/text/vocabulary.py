@@ -8,17 +8,17 @@ that the old ones leave apart; so every token they make is reached, and text of 
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import Encoding, Tokenizer, models, trainers
+from tokenizers import Tokenizer
 
 from xtts_framework.errors import UserError
-from xtts_framework.text.tokenizer import SPACE, START, STOP, UNKNOWN, language_tag, tagged
+from xtts_framework.text.merges import Corpus, learn_merges
+from xtts_framework.text.tokenizer import SPACE, START, STOP, UNKNOWN, encode_texts, language_tag
 
 if TYPE_CHECKING:
     from xtts_framework.plugins import LanguagePack
@@ -26,14 +26,9 @@ if TYPE_CHECKING:
 Vocab = dict[str, Any]
 """A tokenizers JSON document."""
 
-MIN_MERGE_COUNT = 2
-"""A pair seen once in the corpus is chance, not language."""
-TEXTS_PER_BATCH = 1000
 LONGEST_TOKENS = 50
 LANGUAGE_TAG = re.compile(r"\[[a-z]{2,3}(-[a-z]+)?\]")
 PLAIN_TAG = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-FIRST_SYMBOL = 0xF0000
-"""First code point of the private planes: one symbol per token id, see `_learn_merges`."""
 
 
 def read_vocab(path: Path) -> Vocab:
@@ -64,8 +59,8 @@ def read_vocab(path: Path) -> Vocab:
 
 def row_count(vocab: Vocab) -> int:
     """Rows that the text embedding needs: the highest id plus one, whatever holes there are below."""
-    ids: Iterable[int] = vocab["model"]["vocab"].values()
-    return max(*ids, *(token["id"] for token in vocab["added_tokens"])) + 1
+    ids: list[int] = [*vocab["model"]["vocab"].values(), *(token["id"] for token in vocab["added_tokens"])]
+    return max(ids) + 1
 
 
 def language_tags(vocab: Vocab) -> dict[str, int]:
@@ -126,12 +121,19 @@ def extend_vocab(
         )
 
     characters = frozenset(range(base_rows, row_count(vocab))) - frozenset(language_tags(vocab).values())
-    mergeable = {
-        pack.code: _unreserved_ids(vocab) if _may_respell(pack, base_vocab, own_merges) else characters
-        for pack in packs
-    }
-    runs = (run for pack in packs for run in _runs(spelled, pack.code, texts[pack.code], mergeable[pack.code]))
-    added_merges = _append_merges(vocab, _learn_merges(runs, frozenset().union(*mergeable.values()), spare_rows))
+    merges = learn_merges(
+        spelled,
+        [
+            Corpus(
+                pack.code,
+                texts[pack.code],
+                mergeable=_unreserved_ids(vocab) if _may_respell(pack, base_vocab, own_merges) else characters,
+            )
+            for pack in packs
+        ],
+        max_tokens=spare_rows,
+    )
+    added_merges = _append_merges(vocab, merges)
 
     extended = Tokenizer.from_str(json.dumps(vocab))
     added = [token for token, index in vocab["model"]["vocab"].items() if index >= base_rows]
@@ -151,12 +153,6 @@ def extend_vocab(
     return vocab, report
 
 
-def encode_texts(tokenizer: Tokenizer, code: str, texts: Sequence[str]) -> Iterator[Encoding]:
-    """Encode normalised texts of one language, some at a time, on all cores."""
-    for start in range(0, len(texts), TEXTS_PER_BATCH):
-        yield from tokenizer.encode_batch([tagged(text, code) for text in texts[start : start + TEXTS_PER_BATCH]])
-
-
 def _add_language(vocab: Vocab, pack: LanguagePack) -> None:
     """Add a pack's tag and those characters of its alphabet that the vocabulary lacks, in code point order."""
     ids = vocab["model"]["vocab"]
@@ -166,8 +162,8 @@ def _add_language(vocab: Vocab, pack: LanguagePack) -> None:
             ids[tag] = row_count(vocab)
         like_others = next((t for t in vocab["added_tokens"] if LANGUAGE_TAG.fullmatch(t["content"])), PLAIN_TAG)
         vocab["added_tokens"].append({**like_others, "id": ids[tag], "content": tag})
-    first = row_count(vocab)
-    ids.update({character: first + n for n, character in enumerate(sorted(pack.alphabet - ids.keys() - {" "}))})
+    new = sorted(pack.alphabet - ids.keys() - {" "})
+    ids |= {character: index for index, character in enumerate(new, start=row_count(vocab))}
 
 
 def _check_alphabet(spelled: Tokenizer, pack: LanguagePack) -> None:
@@ -182,9 +178,8 @@ def _check_alphabet(spelled: Tokenizer, pack: LanguagePack) -> None:
 
 def _may_respell(pack: LanguagePack, base_vocab: Vocab, own_merges: bool | None) -> bool:
     """Whether merges for this language may join characters that the base knows."""
-    return (pack.own_merges if own_merges is None else own_merges) and language_tag(pack.code) not in language_tags(
-        base_vocab
-    )
+    wanted = pack.own_merges if own_merges is None else own_merges
+    return wanted and language_tag(pack.code) not in language_tags(base_vocab)
 
 
 def _unreserved_ids(vocab: Vocab) -> frozenset[int]:
@@ -192,63 +187,16 @@ def _unreserved_ids(vocab: Vocab) -> frozenset[int]:
     return frozenset(index for token, index in vocab["model"]["vocab"].items() if token not in reserved)
 
 
-def _runs(spelled: Tokenizer, code: str, texts: Sequence[str], mergeable: frozenset[int]) -> Iterator[str]:
-    """Stretches of mergeable tokens within one word, each token as its symbol."""
-    for encoding in encode_texts(spelled, code, texts):
-        pieces = zip(encoding.word_ids, encoding.ids, strict=True)
-        for (_, is_mergeable), run in itertools.groupby(pieces, key=lambda piece: (piece[0], piece[1] in mergeable)):
-            if is_mergeable:
-                yield "".join(_symbol(index) for _, index in run)
-
-
-def _symbol(index: int) -> str:
-    return chr(FIRST_SYMBOL + index)
-
-
-def _learn_merges(runs: Iterable[str], mergeable: frozenset[int], count: int) -> list[tuple[list[int], list[int]]]:
-    """Train a BPE on texts that the old vocabulary has already cut into tokens, and return its merges in order.
-
-    One symbol stands for one token, so that training goes on where the old merges stop, instead of learning joints
-    that the old merges, which act first, would never leave open.
-
-    Returns:
-        The two sides of each merge, as the ids of the tokens they consist of; at most `count` different results.
-    """
-    learner = Tokenizer(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(mergeable) + count,
-        min_frequency=MIN_MERGE_COUNT,
-        initial_alphabet=[_symbol(index) for index in sorted(mergeable)],
-        show_progress=False,
-    )
-    learner.train_from_iterator(runs, trainer)
-    merges = json.loads(learner.to_str())["model"]["merges"]
-    return [(_ids(left), _ids(right)) for left, right in merges]
-
-
-def _ids(symbols: str) -> list[int]:
-    return [ord(symbol) - FIRST_SYMBOL for symbol in symbols]
-
-
-def _append_merges(vocab: Vocab, merges: Iterable[tuple[list[int], list[int]]]) -> int:
+def _append_merges(vocab: Vocab, merges: Iterable[tuple[str, str]]) -> int:
     """Append merges after the old ones, and a token for each new result; return how many were appended."""
     model = vocab["model"]
-    spelling = {index: token for token, index in model["vocab"].items()}
     as_text = bool(model["merges"]) and isinstance(model["merges"][0], str)
     known = {tuple(merge.split(" ") if as_text else merge) for merge in model["merges"]}
-    next_id = row_count(vocab)
-    appended = 0
-    for sides in merges:
-        left, right = ("".join(spelling[index] for index in side) for side in sides)
-        if (left, right) in known:
-            continue
-        known.add((left, right))
-        model["merges"].append(f"{left} {right}" if as_text else [left, right])
-        appended += 1
-        if left + right not in model["vocab"]:
-            model["vocab"][left + right] = next_id
-            next_id += 1
-    return appended
+    new = [merge for merge in dict.fromkeys(merges) if merge not in known]
+    model["merges"] += [" ".join(merge) if as_text else list(merge) for merge in new]
+    results = [result for result in dict.fromkeys(map("".join, new)) if result not in model["vocab"]]
+    model["vocab"] |= {result: index for index, result in enumerate(results, start=row_count(vocab))}
+    return len(new)
 
 
 def _measure_language(
