@@ -102,7 +102,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed * FREE_SPACE_MARGIN:
-        raise UserError(_no_room(destination, needed, f"{free / 1e9:.2f} GB are free"))
+        raise UserError(_no_room(destination, needed, f"{free / 1e6:.1f} MB are free"))
     try:
         with replacing_folder(destination) as partial:
             for name, tensors in files.items():
@@ -203,7 +203,7 @@ def _checksum(state: dict[str, Any]) -> str:
 
 def _no_room(destination: Path, needed: int, reason: str) -> str:
     return (
-        f"{destination}: cannot save a checkpoint of {needed / 1e9:.2f} GB: {reason}.\n"
+        f"{destination}: cannot save a checkpoint of {needed / 1e6:.1f} MB: {reason}.\n"
         "  Earlier checkpoints are intact. Free some room, then start the same command again: it continues from the "
         "latest of them."
     )

@@ -108,7 +108,7 @@ class Updater:
             batch = pack_clips(clips, self._gpt).to(self._device)
             with autocast(self._device, self._config.precision):
                 sums = packed_losses(self._gpt, batch, dropout=self._config.dropout)
-            (mel_weight * sums.mel_C.sum() + text_weight * sums.text_C.sum()).backward()
+            (mel_weight * sums.mel_C.sum() + text_weight * sums.text_C.sum()).backward()  # type: ignore[no-untyped-call]
             losses.append((batch.clip_ids, torch.stack((sums.mel_C, sums.text_C)).detach()))
         return losses
 
