@@ -1,6 +1,26 @@
-"""Everything a language pack may import."""
+"""What a plugin may import: `LanguagePack` and its records, and the marker of hook implementations."""
 
+from xtts_framework.plugins.discovery import PluginInfo
 from xtts_framework.plugins.hookspecs import hookimpl
-from xtts_framework.plugins.language_pack import API_VERSION, FreezingPlan, LanguagePack, NoOptions, TextProblem
+from xtts_framework.plugins.language_pack import (
+    API_VERSION,
+    FreezingPlan,
+    LanguagePack,
+    NoOptions,
+    TextProblem,
+    find_unknown_characters,
+)
+from xtts_framework.plugins.registry import Plugins, load_plugins
 
-__all__ = ["API_VERSION", "FreezingPlan", "LanguagePack", "NoOptions", "TextProblem", "hookimpl"]
+__all__ = [
+    "API_VERSION",
+    "FreezingPlan",
+    "LanguagePack",
+    "NoOptions",
+    "PluginInfo",
+    "Plugins",
+    "TextProblem",
+    "find_unknown_characters",
+    "hookimpl",
+    "load_plugins",
+]

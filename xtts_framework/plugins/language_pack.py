@@ -1,16 +1,20 @@
-"""What a language pack is: an alphabet, a way to read text aloud, and reasons to refuse a text."""
+"""What a language is to the framework: one class. A pack subclasses `LanguagePack` and fills in what differs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from xtts_framework.plugins.sentences import split_text
+
 API_VERSION = 1
-"""Raised when a pack written for the last version could no longer work."""
+"""Version of this class and of the hooks; raised when a pack written for an older one would no longer work."""
+
+CODE_PATTERN = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 @dataclass(frozen=True)
@@ -18,24 +22,31 @@ class TextProblem:
     """A reason to refuse a text.
 
     Args:
-        code: snake_case; becomes the reject code.
-        detail: what was found, for a person.
+        code: snake_case; becomes the reject code in `rejects.csv`.
+        detail: one sentence for a person: what was found, and what was expected.
+    Raises:
+        ValueError: the code is not snake_case.
     """
 
     code: str
     detail: str
 
+    def __post_init__(self) -> None:
+        if not CODE_PATTERN.fullmatch(self.code):
+            raise ValueError(f"expected a snake_case code such as 'wrong_script', found {self.code!r}")
+
 
 @dataclass(frozen=True)
 class FreezingPlan:
-    """Which parts of the model train. Data, so that it can be printed, overridden and compared.
+    """Which parts of the model stay as they are. True means: it trains.
 
     Args:
-        frozen_blocks: GPT blocks that stay as they are, counted from 0.
-        text_embedding, audio_embedding: whether the embedding and its positions train.
-        heads: whether both heads and the final norms train.
-        conditioning: whether the conditioning encoder and the perceiver train.
-        reason: why, for the log.
+        frozen_blocks: indices into the GPT's blocks (`gpt.gpt.h`), counted from 0, the input's side first.
+        text_embedding: text tokens and their positions.
+        audio_embedding: audio codes and their positions.
+        heads: text head, audio head and the norms before them.
+        conditioning: conditioning encoder and perceiver, what makes the voice.
+        reason: for the log and `summary.json`.
     """
 
     frozen_blocks: tuple[int, ...]
@@ -53,122 +64,99 @@ class NoOptions(BaseModel):
 
 
 class LanguagePack:
-    """Base class of language packs; an instance is a language with its options.
+    """Teaches the framework a language. One instance per language and options.
 
-    A pack sets `code`, `name`, `alphabet` and `normalize`; everything else has a default.
-
-    Args:
-        options: an instance of `Options`.
+    A pack must give `code`, `name`, `alphabet` and `normalize`; everything else has a default.
     """
 
     code: ClassVar[str]
-    """Language code; its tag in the vocabulary is `[code]`."""
+    """Language code, `am`; the vocabulary's tag is `[am]`."""
     name: ClassVar[str]
-    """Name of the language, for people."""
+    """English name, `Amharic`."""
     api_version: ClassVar[int] = API_VERSION
-    """The API the pack was written for."""
+    """The `API_VERSION` the pack was written for. State it as a number, so that it does not move with the framework."""
     own_merges: ClassVar[bool] = False
-    """Whether the vocabulary may gain merges made only of characters the base knows."""
+    """Learn merges of characters that the base knows, at the price that its own languages encode differently."""
     Options: ClassVar[type[BaseModel]] = NoOptions
-    """Pydantic model of `language.options`; must forbid unknown keys."""
-    sentence_marks: ClassVar[str] = ".!?"
+    """What `language.options` of the configuration may hold; a pydantic model that forbids unknown keys."""
+
+    sentence_marks: ClassVar[str] = ".!?…"
     """Characters that end a sentence."""
     clause_marks: ClassVar[str] = ",;:"
-    """Characters after which a long sentence may be cut."""
+    """Characters that end a clause; where sentences too long to speak at once are divided first."""
 
     def __init__(self, options: BaseModel) -> None:
         self.options = options
 
     @property
     def alphabet(self) -> frozenset[str]:
-        """Every character that `normalize` may emit for acceptable text, the space included."""
+        """Every character of a text that `check` accepts, space included. Each gets a row in the vocabulary."""
         raise NotImplementedError
 
     def normalize(self, text: str) -> str:
-        """Spell a sentence the way it is read aloud.
+        """Spell a text the way the model reads it, in training and in speaking alike.
 
-        Pure and idempotent; lower-cases cased scripts, so that `normalize(x.lower()) == normalize(x)`. Used in
-        training and in synthesis alike.
+        Pure and total: the same result for the same text, on any text, however odd. Idempotent, and blind to case:
+        `normalize(normalize(x)) == normalize(x) == normalize(x.lower())`. What it cannot read it leaves in place for
+        `check` to refuse.
         """
         raise NotImplementedError
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
-        """Reasons to refuse a text: it is empty, or has characters outside the alphabet."""
-        if not normalized:
-            return [TextProblem("empty_text", "nothing to read aloud is left")]
-        return list(unknown_characters(normalized, self.alphabet))
-
-    def split_sentences(self, text: str, max_characters: int) -> list[str]:
-        """Cut a text into pieces of at most `max_characters`, at sentence ends, else at clause marks, else at spaces.
-
-        No word is lost; only a word that is longer than a piece is cut itself.
-        """
-        sentences = _pieces_after(text, self.sentence_marks)
-        return [piece for sentence in sentences for piece in self._shorten(sentence, max_characters)]
-
-    def freezing_plan(self, training_clips: int, blocks: int) -> FreezingPlan:
-        """What to freeze when a dataset is too small for the whole model.
+        """Reasons to refuse a text; none by default but `empty_text` and `unknown_character`.
 
         Args:
-            training_clips: size of the dataset.
-            blocks: number of GPT blocks.
-        Returns:
-            The lower two thirds of the blocks, the conditioning path and the audio embedding stay as they are: voice
-            and sound are known already, the text is new.
+            raw: as the user wrote it.
+            normalized: what `normalize` made of it.
         """
-        frozen = blocks * 2 // 3
+        if not normalized:
+            return [TextProblem("empty_text", "nothing is left to say once the text is normalised")]
+        return find_unknown_characters(normalized, self.alphabet)
+
+    def split_sentences(self, text: str, max_characters: int) -> list[str]:
+        """Split a normalised text into sentences of at most `max_characters`, losing nothing but spaces.
+
+        A longer sentence is divided after clause marks, where that is not enough at spaces, and a word that is longer
+        by itself is cut.
+
+        Raises:
+            ValueError: `max_characters` below 1.
+        """
+        return split_text(text, max_characters, self.sentence_marks, self.clause_marks)
+
+    def freezing_plan(self, training_clips: int, blocks: int) -> FreezingPlan:
+        """What to freeze when there are few clips: the lower two thirds of the blocks, the voice and the audio codes.
+
+        Whether anything is frozen at all is decided by the configuration (`freezing.policy`, `freezing.threshold`).
+        The lower blocks and the audio side hold what all languages share; text embedding, heads and the upper blocks
+        have to learn the new one.
+
+        Args:
+            training_clips: clips of the training split.
+            blocks: transformer blocks of the base, 30 in XTTS-v2.
+        """
+        frozen = 2 * blocks // 3
         return FreezingPlan(
             frozen_blocks=tuple(range(frozen)),
             text_embedding=True,
             audio_embedding=False,
             heads=True,
             conditioning=False,
-            reason=f"{training_clips} training clips: the lower {frozen} of {blocks} blocks and the voice path stay",
+            reason=f"{training_clips} training clips: lower {frozen} of {blocks} blocks, audio embedding and "
+            "conditioning frozen",
         )
 
-    def _shorten(self, sentence: str, max_characters: int) -> list[str]:
-        if len(sentence) <= max_characters:
-            return [sentence]
-        words = [
-            word[start : start + max_characters]
-            for word in sentence.split()
-            for start in range(0, len(word), max_characters)
-        ]
-        pieces = []
-        while words:
-            count = _longest_fit(words, max_characters)
-            ends = [index for index in range(1, count + 1) if words[index - 1][-1] in self.clause_marks]
-            if ends and count < len(words):
-                count = ends[-1]
-            pieces.append(" ".join(words[:count]))
-            words = words[count:]
-        return pieces
 
-
-def unknown_characters(text: str, alphabet: frozenset[str]) -> Iterator[TextProblem]:
-    """A problem that lists the characters of a text outside an alphabet, if there are any."""
+def find_unknown_characters(text: str, alphabet: AbstractSet[str]) -> list[TextProblem]:
+    """At most one problem, `unknown_character`, that lists each character outside the alphabet once."""
     unknown = sorted(set(text) - alphabet)
-    if unknown:
-        shown = ", ".join(f"{_visible(character)} (U+{ord(character):04X})" for character in unknown[:10])
-        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-        yield TextProblem("unknown_character", f"not in the alphabet: {shown}{more}")
+    if not unknown:
+        return []
+    listed = ", ".join(map(_describe_character, unknown))
+    return [TextProblem("unknown_character", f"not in the alphabet: {listed}")]
 
 
-def _pieces_after(text: str, marks: str) -> list[str]:
-    """Split behind each run of marks that is followed by space or the end."""
-    parts = re.split(rf"(?<=[{re.escape(marks)}])(?![{re.escape(marks)}])\s+", text.strip())
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _longest_fit(words: list[str], max_characters: int) -> int:
-    """How many of the words, at least one, fit into one piece."""
-    length = -1
-    for count, word in enumerate(words):
-        length += 1 + len(word)
-        if length > max_characters:
-            return max(count, 1)
-    return len(words)
-
-
-def _visible(character: str) -> str:
-    return character if character.isprintable() else "?"
+def _describe_character(character: str) -> str:
+    """`'ß' (U+00DF)`, or the code point alone where printing the character would show nothing or fail."""
+    point = f"U+{ord(character):04X}"
+    return f"{character!r} ({point})" if character.isprintable() else point

@@ -1,4 +1,7 @@
-"""Amharic, in Ethiopic script. The example to copy: tables are data, rules are short, their order is in one place."""
+"""The Amharic language pack, and the example to copy.
+
+Read `pack.py` first, then `rules.py`; `alphabet.py` and `punctuation.py` are tables.
+"""
 
 from __future__ import annotations
 

@@ -1,18 +1,24 @@
-"""Which characters Amharic text is made of once it is normalised."""
+"""The characters of an Amharic text, each of which gets a row in the vocabulary."""
 
 from __future__ import annotations
 
+import string
 import unicodedata
 
-from xtts_plugins.amharic.punctuation import PUNCTUATION
+from xtts_plugins.amharic.punctuation import ETHIOPIC_MARKS, LATIN_MARKS
 
-ETHIOPIC_BLOCKS = (range(0x1200, 0x13A0), range(0x2D80, 0x2DE0))
-"""Ethiopic with its supplement, and Ethiopic Extended, whose syllables occur in names."""
-
-LETTERS = frozenset(
-    character for block in ETHIOPIC_BLOCKS for character in map(chr, block) if unicodedata.category(character) == "Lo"
+ETHIOPIC_RANGES = (
+    (0x1200, 0x135F),  # the syllables of Ge'ez, Amharic and Tigrinya; the three marks of length
+    (0x1380, 0x138F),  # Ethiopic Supplement: syllables of Sebat Bet Gurage
+    (0x2D80, 0x2DDF),  # Ethiopic Extended: syllables of Me'en, Blin and others, in names and loan words
 )
-LATIN = frozenset("abcdefghijklmnopqrstuvwxyz")
-"""XTTS knows them from its other languages, and Amharic texts spell foreign names with them."""
+"""First and last code point. Source: Unicode code charts, Ethiopic."""
 
-ALPHABET = LETTERS | LATIN | frozenset(PUNCTUATION) | {" "}
+ETHIOPIC_LETTERS = frozenset(
+    chr(point)
+    for first, last in ETHIOPIC_RANGES
+    for point in range(first, last + 1)
+    if unicodedata.category(chr(point)) in ("Lo", "Mn")  # the gaps between the rows are unassigned
+)
+
+ALPHABET = ETHIOPIC_LETTERS | {*ETHIOPIC_MARKS, *LATIN_MARKS, *string.ascii_lowercase, " "}

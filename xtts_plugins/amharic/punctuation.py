@@ -1,33 +1,30 @@
-"""One documented set of marks, and what is written instead of them in the wild."""
+"""Which marks a text may keep, and what becomes of the others."""
 
 from __future__ import annotations
 
 ETHIOPIC_MARKS = "።፣፤፥፦፧፨"
-LATIN_MARKS = ".,!?:;-'\"()/"
-PUNCTUATION = ETHIOPIC_MARKS + LATIN_MARKS
-"""Every mark that normalised text may hold. The Latin ones are in XTTS's vocabulary."""
+"""Full stop, comma, semicolon, colon, preface colon, question mark, paragraph separator."""
 
-REPLACEMENTS: dict[str, str | int | None] = {
-    **dict.fromkeys("“”„‟«»″〝〞＂", '"'),
-    **dict.fromkeys("‘’‚‛‹›`´ʼ′＇", "'"),
-    **dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"),
-    **dict.fromkeys("[{<（［｛＜", "("),
-    **dict.fromkeys("]}>）］｝＞", ")"),
-    **dict.fromkeys("\\⁄∕／＼", "/"),
-    **dict.fromkeys("•·∙●▪◦፠_|~*", " "),
-    "…": ".",
-    "‥": ".",
-    "！": "!",
-    "？": "?",
-    "，": ",",
-    "：": ":",
-    "；": ";",
-    "．": ".",
-    "؟": "?",
-    "،": ",",
-    "؛": ";",
+LATIN_MARKS = ".,!?:;-'\"()"
+"""Those that every XTTS vocabulary has."""
+
+WORDSPACE = "፡"
+"""The old mark between words, today a space. Doubled it is a full stop, before a dash a preface colon."""
+
+REPLACEMENTS = {
+    "'": "‘’‚‛‹›′ʼʻ`´",
+    '"': "“”„‟«»″",
+    "-": "‐‑‒–—―−",
+    ".": "…",
+    "(": "[{",
+    ")": "]}",
+    " ": "•·፠",
 }
-"""Written -> read. What only decorates becomes a space."""
+"""Mark -> characters that are written for it."""
 
-LENGTH_MARKS = frozenset("\u135d\u135e\u135f")
-"""Gemination and vowel length, which ordinary spelling leaves out."""
+PAIRS = {
+    "::": "።",
+    ":-": "፦",
+    "''": '"',
+}
+"""Two characters typed for one mark."""
