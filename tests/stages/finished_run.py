@@ -118,7 +118,7 @@ def _write_training(run: RunFolder, nasty: str, steps: int, dice: random.Random)
             "languages": {
                 "am": {
                     "tokens_per_character_before": 1.02,
-                    "after": 0.41,
+                    "tokens_per_character_after": 0.41,
                     "coverage": 1.0,
                     "unreachable": 0,
                     "unk": 0,

@@ -9,6 +9,7 @@ the CPU, whatever was spoken before.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_file
 from xtts_framework.model.base import Base, load_model_state
 from xtts_framework.model.bundle import load_packs, read_bundle
+from xtts_framework.plugins.language_pack import find_unknown_characters
 from xtts_framework.text.tokenizer import XttsTokenizer
 
 if TYPE_CHECKING:
@@ -203,14 +205,11 @@ class SpeakingModel:
     def _refuse_unreadable(self, pack: LanguagePack, text: str, normalized: str) -> None:
         if not normalized.strip():
             raise UserError(f"There is nothing to say: {text!r} is empty once it is normalised for {pack.name}.")
-        problems = [f"{problem.code}: {problem.detail}" for problem in self._plugins.check_text(pack, text, normalized)]
-        unknown = sorted(set(normalized) - pack.alphabet)
-        if unknown:
-            listed = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in unknown)
-            problems.append(f"characters that {pack.name} does not have: {listed}")
+        problems = self._plugins.check_text(pack, text, normalized)
+        problems = problems or find_unknown_characters(normalized, pack.alphabet)
         if problems:
-            listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
-            raise UserError(f"{pack.name} cannot read {text!r}:\n{listed}\n  Write it the way it is spoken.")
+            listed = "\n".join(f"  {problem.code}: {problem.detail}" for problem in problems)
+            raise UserError(f"{pack.name} cannot read {text!r}:\n{listed}")
 
     def _speak_sentence(
         self, sentence: str, language: str, voice: Voice, sampling: Sampling
@@ -307,9 +306,9 @@ def _build_xtts(base: Base) -> Any:
     """Coqui's model with the weights of a base, loaded strictly and without touching the folder."""
     from TTS.tts.configs.xtts_config import XttsConfig
     from TTS.tts.models.xtts import Xtts
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()  # it warns of GPT-2's own token ids, which XTTS does not use
+    # It warns of GPT-2's own token ids, which XTTS does not use.
+    logging.getLogger("transformers").setLevel(logging.ERROR)
     state = load_model_state(base)
     config = XttsConfig()
     config.from_dict(base.config)

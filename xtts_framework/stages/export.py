@@ -71,6 +71,11 @@ def _selected_checkpoint(run: RunFolder) -> Checkpoint:
             f"{folder / MODEL_FILE}: not what training saved, its hash differs. Remove {folder.name} and run "
             "`xtts select` again."
         )
+    if checkpoint.state["vocab_sha256"] != sha256_of(run.vocab):
+        raise UserError(
+            f"{folder} was trained with another vocabulary than {run.vocab}, which has changed since. "
+            "Run training again."
+        )
     return checkpoint
 
 

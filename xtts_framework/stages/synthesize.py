@@ -12,7 +12,7 @@ from xtts_framework.config import SynthesisConfig, SynthesizeConfig
 from xtts_framework.console import progress, say
 from xtts_framework.data.evaluation_clips import choose_sentences, choose_voice, read_evaluation_clips
 from xtts_framework.errors import UserError
-from xtts_framework.files import read_json, replacing_folder, write_json
+from xtts_framework.files import read_json, replacing_folder, sha256_of, write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.model.bundle import REFERENCE_FILE, read_bundle
 from xtts_framework.model.inference import Sampling, SpeakingModel, say_cut, write_wav
@@ -119,7 +119,7 @@ def synthesize_texts(
     for text in texts:
         model.split_text(text, language)  # refuse before speaking: a bad last line must not cost the whole run
     if checkpoint:
-        model.replace_gpt(_read_weights(checkpoint).tensors(MODEL_FILE), checkpoint)
+        model.replace_gpt(_checkpoint_of(bundle, checkpoint).tensors(MODEL_FILE), checkpoint)
     voice = model.hear(reference)
     if out.suffix == ".wav":
         groups = {out: list(texts)}
@@ -182,12 +182,18 @@ def _kept_checkpoints(run: RunFolder, selected: Mapping[str, Any]) -> list[Check
     return [checkpoint for checkpoint in list_checkpoints(folder.parent) if checkpoint.step != selected["step"]]
 
 
-def _read_weights(folder: Path) -> Checkpoint:
+def _checkpoint_of(bundle: Path, folder: Path) -> Checkpoint:
+    """A complete checkpoint that was trained with the bundle's vocabulary."""
     checkpoint = read_checkpoint(folder)
     if checkpoint is None:
         raise UserError(
             f"{folder}: no complete checkpoint; expected a folder such as "
             "results/runs/RUN/checkpoints/FINGERPRINT/step-00010000."
+        )
+    if checkpoint.state["vocab_sha256"] != sha256_of(bundle / "vocab.json"):
+        raise UserError(
+            f"{folder} was trained with another vocabulary than {bundle}: the same text would be other ids to it. "
+            "Use a checkpoint of the run that the bundle was exported from."
         )
     return checkpoint
 
