@@ -1,9 +1,15 @@
-"""Read recordings of any format that libsndfile knows: WAV, FLAC, Ogg, MP3 and others. No FFmpeg, no torch."""
+"""Read recordings of any format that libsndfile knows: WAV, FLAC, Ogg, MP3 and others. No FFmpeg, no torch.
+
+Array names carry their shape: S samples, C channels.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +19,16 @@ import soxr
 from xtts_framework.errors import UserError
 
 Samples = npt.NDArray[np.float32]
+
+BLOCK_VALUES = 2**20
+"""Samples times channels decoded at once: memory stays bounded however long a recording is."""
+
+BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}
+"""Containers of WAV and AIFF files, which consist of chunks: four letters, a length, that many bytes."""
+SOUND_CHUNKS = (b"data", b"SSND")
+UNKNOWN_LENGTH = 0x7FFF0000
+"""Lengths from here on mean "until the end of the file": programs write them that write into a pipe."""
+MAX_CHUNKS = 1000
 
 
 @dataclass(frozen=True)
@@ -44,15 +60,18 @@ def read_audio(path: Path, sample_rate_hz: int = 22050) -> Samples:
         UserError: no such file, libsndfile cannot decode it, or a sample is NaN or infinite.
     """
     try:
-        channels_SC, recorded_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as sound:
+            recorded_hz = sound.samplerate
+            blocks_S: list[Samples] = [block_SC.mean(axis=1) for block_SC in decode_blocks(sound)]
     except (soundfile.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from error
-    mono_S: Samples = channels_SC.mean(axis=1, dtype=np.float32)
+    mono_S: Samples = np.concatenate([np.zeros(0, np.float32), *blocks_S])
     if not np.isfinite(mono_S).all():
         raise UserError(f"{path}: has samples that are NaN or infinite. Export the recording again.")
     if recorded_hz != sample_rate_hz:
         mono_S = soxr.resample(mono_S, recorded_hz, sample_rate_hz, quality="HQ")
-    return np.clip(mono_S, np.float32(-1.0), np.float32(1.0))
+    clipped_S: Samples = np.clip(mono_S, -1.0, 1.0)
+    return clipped_S
 
 
 def probe_audio(path: Path) -> AudioProperties:
@@ -68,10 +87,40 @@ def probe_audio(path: Path) -> AudioProperties:
     return AudioProperties(header.frames, header.samplerate, header.channels)
 
 
+def decode_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    """Yield float32 [samples, channels], a bounded number at a time, until the sound ends.
+
+    Raises:
+        soundfile.LibsndfileError: the samples cannot be decoded.
+    """
+    frames = max(1, BLOCK_VALUES // sound.channels)
+    while len(block_SC := sound.read(frames, dtype="float32", always_2d=True)):
+        yield block_SC
+
+
+def count_missing_bytes(file_descriptor: int) -> int:
+    """How many bytes of sound the header of a WAV or AIFF file promises beyond the end of the file.
+
+    libsndfile reads what is there and says nothing. 0 for a whole file, other formats and lengths marked as unknown.
+    """
+    size = os.fstat(file_descriptor).st_size
+    order = BYTE_ORDERS.get(os.pread(file_descriptor, 4, 0))
+    position = 12
+    for _ in range(MAX_CHUNKS):
+        chunk = os.pread(file_descriptor, 8, position)
+        if order is None or len(chunk) < 8:
+            return 0
+        length = int.from_bytes(chunk[4:], order)
+        end = position + len(chunk) + length
+        if chunk[:4] in SOUND_CHUNKS:
+            return max(0, end - size) if length < UNKNOWN_LENGTH else 0
+        position = end + length % 2
+    return 0
+
+
 def _unreadable(path: Path, error: Exception) -> UserError:
     if not path.is_file():
         return UserError(f"{path}: no such recording.")
     return UserError(
-        f"{path}: cannot be read as audio ({error}). "
-        f"Expected a format that libsndfile reads: {', '.join(sorted(soundfile.available_formats()))}."
+        f"{path}: cannot be read as audio ({error}). Expected WAV, FLAC, Ogg, MP3 or another format of libsndfile."
     )
