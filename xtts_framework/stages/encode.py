@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xtts_framework.audio.codes import SAMPLES_PER_CODE, encode_batch
 from xtts_framework.audio.mels import HOP, MIN_SAMPLES, SAMPLE_RATE_HZ, conditioning_mel, dvae_mel
-from xtts_framework.audio.reading import read_audio
+from xtts_framework.audio.reading import Samples, read_audio
 from xtts_framework.config import EncodeConfig
 from xtts_framework.console import progress, say
 from xtts_framework.data.features import (
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 CLIPS_PER_SHARD = 1000
 """About 1.4 h of speech and 70 MB; what an interruption can cost at most."""
-FRAMES_PER_BATCH = 4096
-"""Mel frames (48 s of speech) through the encoder at once, unless one clip is longer. Memory and speed only."""
+SECONDS_PER_BATCH = 48
+"""Speech through the DVAE at once, unless one clip is longer. Memory and speed only, never the result."""
 CLIPS_READ_AHEAD = 64
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,16 +53,6 @@ class Recording:
     path: Path
     sha256: str
     key: str
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A recording as the encoders see it; mels are [80, F]."""
-
-    key: str
-    samples: int
-    dvae_mel: Tensor
-    conditioning_mel: Tensor
 
 
 def encode(config: EncodeConfig, base_folder: Path, out: DatasetFolder, *, shard_clips: int = CLIPS_PER_SHARD) -> None:
@@ -85,20 +75,20 @@ def encode(config: EncodeConfig, base_folder: Path, out: DatasetFolder, *, shard
     manifest = pl.read_parquet(out.manifest, columns=["clip_id", "file", "audio_sha256", "duration_s"])
     keys = [clip_key(sha256, base.features_key) for sha256 in manifest["audio_sha256"]]
     places = _clean_store(out.feature_store)
-
-    missing: dict[str, Recording] = {}
-    seconds = 0.0
-    for key, file, sha256, duration_s in zip(
-        keys, manifest["file"], manifest["audio_sha256"], manifest["duration_s"], strict=True
-    ):
-        if key not in places and key not in missing:
-            missing[key] = Recording(config.dataset_path / file, sha256, key)
-            seconds += duration_s
-    if missing:
-        _require_space(out.feature_store, seconds)
-        places |= _encode_recordings(base, list(missing.values()), out.feature_store, shard_clips)
+    missing = (
+        manifest.with_columns(pl.Series("key", keys, pl.String))
+        .unique("key", keep="first", maintain_order=True)
+        .filter(~pl.col("key").is_in(list(places)))
+    )
+    if len(missing):
+        _require_space(out.feature_store, float(missing["duration_s"].sum()))
+        recordings = [
+            Recording(config.dataset_path / file, sha256, key)
+            for file, sha256, key in missing.select("file", "audio_sha256", "key").iter_rows()
+        ]
+        places |= _encode_recordings(base, recordings, out.feature_store, shard_clips)
     write_index(out, manifest["clip_id"].to_list(), keys, places, base.features_key)
-    say(f"encoded {len(missing)} clips, reused {len(keys) - len(missing)}")
+    say(f"encoded {len(missing)} clips, reused {len(manifest) - len(missing)}")
 
 
 def _clean_store(store: Path) -> dict[str, Place]:
@@ -118,7 +108,7 @@ def _require_space(store: Path, seconds: float) -> None:
     samples = seconds * SAMPLE_RATE_HZ
     needed = samples / SAMPLES_PER_CODE * BYTES_PER_CODE + samples / HOP * BYTES_PER_FRAME
     free = shutil.disk_usage(store).free
-    say(f"{seconds / 3600:.2f} h to encode need about {needed / 1e6:.0f} MB in {store}, {free / 1e6:.0f} MB are free")
+    say(f"{store}: {seconds / 60:.1f} min to encode take about {needed / 1e6:.1f} MB, {free / 1e6:.0f} MB are free")
     if needed > free:
         raise UserError(
             f"{store}: the disk is too full: about {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free. "
@@ -143,22 +133,26 @@ def _encode_recordings(base: Base, recordings: list[Recording], store: Path, sha
 
 
 def features_of(recordings: Sequence[Recording], dvae: DiscreteVAE, mel_stats: Tensor) -> Iterator[list[ClipFeatures]]:
-    """Yield the features of recordings, in order, a batch at a time; files are read ahead in threads.
+    """Yield the features of recordings, in order, a batch at a time.
+
+    Files are read ahead in threads; torch works in the calling thread alone, with all of its own.
 
     Raises:
         UserError: a recording is not what it was at validation, or too short for a mel.
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for batch in _batches(_map_ahead(pool, lambda recording: _hear(recording, mel_stats), recordings)):
-            codes = encode_batch(dvae, [clip.dvae_mel for clip in batch], [clip.samples for clip in batch])
+        for batch in _batches(_map_ahead(pool, _read, recordings)):
+            wavs_S = [torch.from_numpy(samples) for _, samples in batch]
+            mels = [dvae_mel(wav_S, mel_stats) for wav_S in wavs_S]
+            codes = encode_batch(dvae, mels, [len(wav_S) for wav_S in wavs_S])
             yield [
-                ClipFeatures(clip.key, clip_codes, clip.conditioning_mel)
-                for clip, clip_codes in zip(batch, codes, strict=True)
+                ClipFeatures(recording.key, clip_codes, conditioning_mel(wav_S, mel_stats))
+                for (recording, _), clip_codes, wav_S in zip(batch, codes, wavs_S, strict=True)
             ]
 
 
-def _hear(recording: Recording, mel_stats: Tensor) -> Heard:
-    """Read one recording, make sure that it is the one that was validated, and compute its mels."""
+def _read(recording: Recording) -> tuple[Recording, Samples]:
+    """Read one recording and make sure that it is the one that was validated."""
     try:
         unchanged = sha256_of(recording.path) == recording.sha256
     except OSError as error:
@@ -168,13 +162,13 @@ def _hear(recording: Recording, mel_stats: Tensor) -> Heard:
         ) from error
     if not unchanged:
         raise UserError(f"{recording.path}: changed since validation; run validate again.")
-    wav_S = torch.from_numpy(read_audio(recording.path, SAMPLE_RATE_HZ))
-    if len(wav_S) < MIN_SAMPLES:
+    samples = read_audio(recording.path, SAMPLE_RATE_HZ)
+    if len(samples) < MIN_SAMPLES:
         raise UserError(
-            f"{recording.path}: {len(wav_S)} samples at {SAMPLE_RATE_HZ} Hz, but a mel needs {MIN_SAMPLES}. "
+            f"{recording.path}: {len(samples)} samples at {SAMPLE_RATE_HZ} Hz, but a mel needs {MIN_SAMPLES}. "
             "Raise validation.min_duration_s to at least 0.05 and run validate again."
         )
-    return Heard(recording.key, len(wav_S), dvae_mel(wav_S, mel_stats), conditioning_mel(wav_S, mel_stats))
+    return recording, samples
 
 
 def _write(store: Path, clips: list[ClipFeatures]) -> dict[str, Place]:
@@ -198,15 +192,16 @@ def _map_ahead(pool: ThreadPoolExecutor, function: Callable[[Item], Result], ite
         yield pending.popleft().result()
 
 
-def _batches(clips: Iterable[Heard]) -> Iterator[list[Heard]]:
-    """Groups of clips, in order, of at most `FRAMES_PER_BATCH` frames, or of one clip."""
-    batch: list[Heard] = []
-    frames = 0
+def _batches(clips: Iterable[tuple[Recording, Samples]]) -> Iterator[list[tuple[Recording, Samples]]]:
+    """Groups of clips, in order, of at most `SECONDS_PER_BATCH`, or of one clip."""
+    batch: list[tuple[Recording, Samples]] = []
+    room = full = SECONDS_PER_BATCH * SAMPLE_RATE_HZ
     for clip in clips:
-        if batch and frames + clip.dvae_mel.shape[1] > FRAMES_PER_BATCH:
+        _, samples = clip
+        if batch and len(samples) > room:
             yield batch
-            batch, frames = [], 0
+            batch, room = [], full
         batch.append(clip)
-        frames += clip.dvae_mel.shape[1]
+        room -= len(samples)
     if batch:
         yield batch
