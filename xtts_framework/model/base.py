@@ -120,9 +120,11 @@ def build_gpt(args: dict[str, Any], text_rows: int) -> GPT:
         args: as in `Base.args`.
         text_rows: rows of the text embedding and of the text head; the highest text id plus one.
     """
+    import transformers
     from TTS.tts.layers.xtts.gpt import GPT
 
-    silence_transformers()
+    # GPT2Config defaults to GPT-2's start and end tokens, which coqui never uses; transformers warns of them each time.
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     return GPT(number_text_tokens=text_rows, **{name: args[key] for name, key in GPT_ARGUMENTS.items()})
 
 
@@ -211,13 +213,6 @@ def load_mel_stats(base: Base) -> Tensor:
     if not torch.isfinite(stats).all() or (stats == 0).any():
         raise UserError(f"{path}: expected 80 finite numbers other than zero; mels are divided by them.")
     return stats.float()
-
-
-def silence_transformers() -> None:
-    """Keep transformers from warning, for every GPT, about GPT-2's own start and end tokens: coqui never uses them."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
 
 
 class _Discarded:

@@ -3,13 +3,14 @@
 It proves the plumbing and speaks no language. Its audio codes are real all the same: mel statistics and codebook are
 fitted on speech, so that training on them has something to learn.
 
-Tensor legend: N frames of codes over all speech, C channels of the DVAE encoder, K codewords, F mel frames.
+Tensor legend: S samples, N codes over all speech, C channels of the codebook, K codewords; P and Q directions inside
+the encoder, M mel bands, H channels of its first layer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder, write_json
-from xtts_framework.model.base import BASE_FILES, build_dvae, silence_transformers
+from xtts_framework.model.base import BASE_FILES, build_dvae, build_gpt
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from TTS.tts.layers.xtts.dvae import DiscreteVAE
+    from TTS.tts.layers.xtts.gpt import GPT
+    from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 
 SAMPLE_RATE_HZ = 22050
 LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs", "ar", "zh-cn", "hu", "ko", "ja", "hi")
@@ -92,7 +95,7 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         audios = [_read_speech(path) for path in speech]
-        log_mels = [log_mel(audio[0], DVAE_FFT) for audio in audios]
+        log_mels = [log_mel(audio, DVAE_FFT) for audio in audios]
         mel_stats = torch.cat(log_mels, dim=1).abs().mean(dim=1)
         mels = [mel / mel_stats[:, None] for mel in log_mels]
         dvae = build_dvae(hidden_dim=shape.dvae_hidden, codebook_dim=shape.codebook_dim, num_tokens=CODES).eval()
@@ -100,11 +103,16 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
         _fit_codebook(dvae, mels, codewords=shape.codewords, seed=seed)
         vocab = train_vocabulary()
         config = _config(shape, vocab)
-        model = _random_model(config, mel_stats)
-        voices = {speech[0].stem: _voice(model, audios[0])}
+        gpt, decoder = _random_gpt(config.model_args), _random_decoder(config.model_args)
+        voices = {speech[0].stem: _voice(gpt, decoder, audios[0], mel_stats)}
+        state = {
+            **{f"gpt.{name}": tensor for name, tensor in gpt.state_dict().items()},
+            **{f"hifigan_decoder.{name}": tensor for name, tensor in decoder.state_dict().items()},
+            "mel_stats": mel_stats,
+        }
         codes = [dvae.get_codebook_indices(mel[None])[0] for mel in mels]
         with replacing_folder(out) as folder:
-            torch.save({"model": model.state_dict()}, folder / "model.pth")
+            torch.save({"model": state}, folder / "model.pth")
             torch.save(dvae.state_dict(), folder / "dvae.pth")
             torch.save(mel_stats, folder / "mel_stats.pth")
             torch.save(voices, folder / "speakers_xtts.pth")
@@ -113,7 +121,7 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
             assert {path.name for path in folder.iterdir()} == set(BASE_FILES)
     return CodebookFit(
         clips=len(audios),
-        seconds=sum(audio.shape[1] for audio in audios) / SAMPLE_RATE_HZ,
+        seconds=sum(len(audio) for audio in audios) / SAMPLE_RATE_HZ,
         codes_in_use=int((torch.cat(codes).bincount() > 0).sum()),
         unigram_entropy=_unigram_entropy(codes),
         bigram_entropy=_bigram_entropy(codes),
@@ -157,7 +165,7 @@ def train_vocabulary() -> dict[str, Any]:
 
 
 def _read_speech(path: Path) -> Tensor:
-    """Samples of a recording at the model's rate: [1, samples]."""
+    """Mono samples of a recording at the model's rate: [S]."""
     import soundfile
     import soxr
     import torch
@@ -166,7 +174,7 @@ def _read_speech(path: Path) -> Tensor:
     mono = samples.mean(axis=1)
     if rate_hz != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
-    return torch.from_numpy(mono)[None]
+    return torch.from_numpy(mono)
 
 
 def _make_encoder_smooth(dvae: DiscreteVAE) -> None:
@@ -209,8 +217,7 @@ def _set_signed_pairs(conv: nn.Conv1d, directions: Tensor, window: Tensor) -> No
 def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, codewords: int, seed: int) -> None:
     """Put `codewords` of the codebook where the speech is (k-means), and the others out of its reach."""
     import torch
-    from sklearn.cluster import KMeans  # type: ignore[import-untyped]
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from scipy.cluster.vq import kmeans2  # type: ignore[import-untyped]
 
     frames_NC = torch.cat([dvae.encoder(mel[None])[0].T for mel in mels])
     if len(frames_NC) < 2 * codewords:
@@ -218,13 +225,11 @@ def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, codewords: int, 
             f"The speech gives {len(frames_NC)} audio codes, but {codewords} codewords need at least {2 * codewords}: "
             f"about {math.ceil(2 * codewords * 1024 / SAMPLE_RATE_HZ)} s of recordings."
         )
-    # One thread, for sums in another order end in other clusters.
-    with threadpool_limits(1):
-        kmeans = KMeans(codewords, random_state=seed, n_init=1, max_iter=20).fit(frames_NC.double().numpy())
+    centres_KC, _ = kmeans2(frames_NC.double().numpy(), codewords, iter=20, minit="++", rng=seed)
     far_away = 100.0 * frames_NC.abs().max() * (1 + torch.arange(CODES - codewords))
     embed_KC = torch.cat(
         [
-            torch.from_numpy(kmeans.cluster_centers_).float(),
+            torch.from_numpy(centres_KC).float(),
             far_away[:, None].expand(-1, frames_NC.shape[1]),
         ]
     )
@@ -277,16 +282,12 @@ def _config(shape: Shape, vocab: dict[str, Any]) -> Any:
     )
 
 
-def _random_model(config: Any, mel_stats: Tensor) -> Any:
-    """Coqui's whole model with random weights at the scale of GPT-2's."""
+def _random_gpt(args: Mapping[str, Any]) -> GPT:
+    """Coqui's GPT with weights at the scale of GPT-2's."""
     import torch
     from TTS.tts.layers.tortoise.arch_utils import AttentionBlock
-    from TTS.tts.models.xtts import Xtts
 
-    silence_transformers()
-    model = Xtts(config)
-    model.mel_stats.copy_(mel_stats)
-    gpt = model.gpt
+    gpt = build_gpt(dict(args), text_rows=args["gpt_number_text_tokens"])
     for embedding in (gpt.text_embedding, gpt.mel_embedding):
         torch.nn.init.normal_(embedding.weight, std=0.02)
     for head in (gpt.text_head, gpt.mel_head):
@@ -296,13 +297,37 @@ def _random_model(config: Any, mel_stats: Tensor) -> Any:
         if isinstance(module, AttentionBlock):
             # Coqui starts this layer at zero, which would leave attention over the voice prompt without effect.
             module.proj_out.reset_parameters()
-    model.train(False)
-    return model
+    return gpt.eval()
 
 
-def _voice(model: Any, audio: Tensor) -> dict[str, Tensor]:
-    """One entry of `speakers_xtts.pth`."""
-    return {
-        "gpt_cond_latent": model.get_gpt_cond_latents(audio, SAMPLE_RATE_HZ).clone(),
-        "speaker_embedding": model.get_speaker_embedding(audio, SAMPLE_RATE_HZ).clone(),
-    }
+def _random_decoder(args: Mapping[str, Any]) -> HifiDecoder:
+    """Coqui's vocoder and speaker encoder, as `Xtts.init_models` builds them."""
+    from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
+
+    return HifiDecoder(
+        ar_mel_length_compression=args["gpt_code_stride_len"],
+        **{
+            name: args[name]
+            for name in (
+                "input_sample_rate",
+                "output_sample_rate",
+                "output_hop_length",
+                "decoder_input_dim",
+                "d_vector_dim",
+                "cond_d_vector_in_each_upsampling_layer",
+            )
+        },
+    ).eval()
+
+
+def _voice(gpt: GPT, decoder: HifiDecoder, audio_S: Tensor, mel_stats: Tensor) -> dict[str, Tensor]:
+    """One entry of `speakers_xtts.pth`, as `Xtts.get_conditioning_latents` computes it for at most 6 s."""
+    from torchaudio.functional import resample
+
+    from xtts_framework.audio.mels import conditioning_mel
+
+    start = audio_S[: 6 * SAMPLE_RATE_HZ]
+    latents = gpt.get_style_emb(conditioning_mel(start, mel_stats)[None])
+    at_16_khz = resample(audio_S[None], SAMPLE_RATE_HZ, 16_000)
+    embedding = decoder.speaker_encoder(at_16_khz, l2_norm=True)
+    return {"gpt_cond_latent": latents.transpose(1, 2).contiguous(), "speaker_embedding": embedding[:, :, None]}

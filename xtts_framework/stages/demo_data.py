@@ -6,14 +6,14 @@ shows what rejects look like.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
-from xtts_framework.audio.espeak import EspeakVoice, speak
+from xtts_framework.audio.espeak import EspeakVoice
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder
 
@@ -96,22 +96,17 @@ def _speak_all(folder: Path, texts: dict[str, str], speaker_clips: dict[str, lis
     espeak-ng carries state from one sentence to the next, so each speaker speaks in a process of its own, in a fixed
     order: the samples then depend on nothing else.
     """
-    workers = min(len(speaker_clips), os.cpu_count() or 1)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
-        durations = [
-            pool.submit(_speak_clips, folder, SPEAKERS[speaker], {file: texts[file] for file in files})
-            for speaker, files in speaker_clips.items()
-        ]
-        return sum(duration.result() for duration in durations)
-
-
-def _speak_clips(folder: Path, voice: EspeakVoice, texts: dict[str, str]) -> float:
-    import soundfile
-
+    processes = []
+    for speaker, files in speaker_clips.items():
+        clips = [[str(folder / file), texts[file]] for file in files]
+        order = json.dumps({"voice": asdict(SPEAKERS[speaker]), "clips": clips})
+        command = [sys.executable, "-m", "xtts_framework.demo.speaker"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        processes.append((process, order))
     duration_s = 0.0
-    for file, text in texts.items():
-        samples, rate_hz = speak(text, voice)
-        soundfile.write(folder / file, samples, rate_hz, subtype="PCM_16")
-        duration_s += len(samples) / rate_hz
+    for process, order in processes:
+        answer, complaint = process.communicate(order.encode())
+        if process.returncode != 0:
+            raise UserError(f"espeak-ng could not speak the demo sentences.\n{complaint.decode(errors='replace')}")
+        duration_s += float(answer)
     return duration_s
