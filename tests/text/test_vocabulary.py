@@ -337,3 +337,16 @@ def test_old_merges_come_first_within_a_mixed_word() -> None:
     assert set(added_tokens(base, vocab)) == {"[xx]", "ሀ", "ሁ", "ሀthe", "ሁthe"}
     for word in itertools.chain.from_iterable(text.split() for text in texts):
         assert load(vocab).encode(word).tokens == [word]
+
+
+def test_a_merge_the_base_has_keeps_its_rank() -> None:
+    """The base joins `abc` and `d`, but never makes an `abc` of `a` and `bc`; what is learnt is that joint alone."""
+    base = small_vocab()
+    base["model"]["merges"] = ["b c", "a b", "ab c", "abc d"]
+    pieces = ["bc", "ab", "abc", "abcd"]
+    base["model"]["vocab"] |= {piece: index for index, piece in enumerate(pieces, start=row_count(base))}
+    assert load(base).encode("abcd").tokens == ["a", "bc", "d"]
+    vocab, report = extend_vocab(base, [(Swahili(), ["abcd abcd"])], 20, True)
+    assert vocab["model"]["merges"] == [*base["model"]["merges"], "a bc"]
+    assert (list(added_tokens(base, vocab)), report["added_merges"]) == (["[sw]"], 1)
+    assert load(vocab).encode("abcd").tokens == ["abcd"]
