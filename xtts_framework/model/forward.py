@@ -5,7 +5,8 @@ target: [text, stop] and [codes, stop, stop, stop, stop]. XTTS adds its position
 own, so a clip needs nothing but its own position numbers and the limits of its segment. Losses are sums in nats: what
 they are divided by is a matter of the whole update, not of a micro-batch. See docs/packed-forward.md.
 
-Shapes: C clips, T tokens of all clips, R rows of one kind (text or audio) of all clips, D channels, K = 32 latents.
+Shapes: C clips, T tokens of all clips, R rows of one kind (latents, text, audio) of all clips,
+D channels, V tokens of a vocabulary.
 """
 
 from __future__ import annotations
@@ -166,10 +167,10 @@ def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blo
             else. Drawn from torch's generator of the device.
         checkpoint_blocks: recompute each block in the backward pass: less memory, a third more work, same result.
     """
-    latents_CKD = encode_voices(gpt, batch.mels)
+    latents_RD = encode_voices(gpt, batch.mels).flatten(0, 1)
     text_RD = gpt.text_embedding(batch.text.ids_R) + gpt.text_pos_embedding.emb(batch.text.positions_R)
     audio_RD = gpt.mel_embedding(batch.audio.ids_R) + gpt.mel_pos_embedding.emb(batch.audio.positions_R)
-    inputs_TD = torch.cat((latents_CKD.flatten(0, 1), text_RD, audio_RD))
+    inputs_TD = torch.cat((latents_RD, text_RD, audio_RD))
     x_TD = torch.zeros_like(inputs_TD).index_copy(0, batch.slots_T, inputs_TD)
     x_TD = F.dropout(x_TD, dropout)
     for block in gpt.gpt.h:
@@ -177,9 +178,8 @@ def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blo
             x_TD = checkpoint(_pass_block, block, x_TD, batch.segments, dropout, use_reentrant=False)
         else:
             x_TD = _pass_block(block, x_TD, batch.segments, dropout)
-    predicting_slots = batch.slots_T[latents_CKD.shape[0] * latents_CKD.shape[1] :]
-    h_TD = gpt.final_norm(gpt.gpt.ln_f(x_TD.index_select(0, predicting_slots)))
-    h_text_RD, h_audio_RD = h_TD.tensor_split([len(text_RD)])
+    predicting_RD = x_TD.index_select(0, batch.slots_T[len(latents_RD) :])
+    h_text_RD, h_audio_RD = gpt.final_norm(gpt.gpt.ln_f(predicting_RD)).tensor_split([len(text_RD)])
     return LossSums(
         mel_C=_loss_per_clip(gpt.mel_head(h_audio_RD), batch.audio, len(batch.clip_ids)),
         text_C=_loss_per_clip(gpt.text_head(h_text_RD), batch.text, len(batch.clip_ids)),
