@@ -32,7 +32,7 @@ def draw_inputs(tokens: int) -> tuple[list[Tensor], Tensor]:
 
 @pytest.mark.parametrize("attend", [attend_each, attend_padded, causal_attention])
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_token_attends_to_its_own_clip_up_to_itself(attend: Attend, lengths: list[int]) -> None:
     qkv, passed_back = draw_inputs(sum(lengths))
     expected = attend_densely(*qkv, lengths)
