@@ -17,6 +17,7 @@ from xtts_framework.plugins.language_pack import API_VERSION, LanguagePack
 
 ENTRY_POINT_GROUP = "xtts_framework.plugins"
 DISABLED_VARIABLE = "XTTS_DISABLED_PLUGINS"
+UNKNOWN = "unknown"
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[a-z]+)?")
 
 
@@ -79,15 +80,20 @@ def find_plugins() -> Found:
         else:
             info = _load(entry_point, info, found.manager)
         found.infos[info.name] = info
+    for name in sorted(disabled - found.infos.keys()):
+        found.infos[name] = PluginInfo(name, UNKNOWN, UNKNOWN, error=f"not installed, but in {DISABLED_VARIABLE}")
     _collect_packs(found)
     return found
 
 
-def register(manager: pluggy.PluginManager, plugin: object, name: str | None, source: str) -> None:
-    """Register a plugin; `source` names it in errors.
+def register(manager: pluggy.PluginManager, plugin: object, *, name: str | None, source: str) -> None:
+    """Register a plugin.
 
+    Args:
+        name: under which it can be found again; None makes one up.
+        source: names the plugin in errors.
     Raises:
-        UserError: a hook that does not exist, or arguments that it does not have.
+        UserError: it implements a hook that does not exist, or asks a hook for arguments that it does not have.
     """
     try:
         manager.register(plugin, name)
@@ -95,8 +101,9 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str | None, so
     except pluggy.PluginValidationError as error:
         known = ", ".join(name for name in vars(hookspecs) if name.startswith("xtts_"))
         raise UserError(
-            f"{source}: {error}\n  Known hooks: {known} (docs/hooks.md).\n"
-            f"  Mend the plugin, or switch it off with {DISABLED_VARIABLE}={name}."
+            f"{source}: {error}\n"
+            f"  The hooks are {known}; docs/hooks.md has their arguments.\n"
+            f"  Mend the plugin; {DISABLED_VARIABLE}=NAME switches an installed one off."
         ) from error
 
 
@@ -108,7 +115,7 @@ def describe_error(error: BaseException) -> str:
 def _describe(entry_point: EntryPoint) -> PluginInfo:
     distribution = entry_point.dist
     if distribution is None:
-        return PluginInfo(entry_point.name, "unknown", "unknown")
+        return PluginInfo(entry_point.name, UNKNOWN, UNKNOWN)
     return PluginInfo(entry_point.name, distribution.name, distribution.version)
 
 
@@ -117,7 +124,9 @@ def _load(entry_point: EntryPoint, info: PluginInfo, manager: pluggy.PluginManag
         plugin = entry_point.load()
     except (Exception, SystemExit) as error:
         return replace(info, error=f"cannot be imported: {describe_error(error)}")
-    register(manager, plugin, info.name, source=str(info))
+    if manager.is_registered(plugin):
+        return replace(info, error="the same module or object is registered under another name")
+    register(manager, plugin, name=info.name, source=str(info))
     hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(plugin) or ()))
     return replace(info, hooks=hooks, error=None if hooks else "implements no hook; is @hookimpl missing?")
 
@@ -155,6 +164,8 @@ def _expect_pack(pack: object) -> type[LanguagePack]:
         raise ValueError(f"{pack.__name__}.code: expected a language code such as 'am' or 'zh-cn', found {code!r}")
     if not isinstance(getattr(pack, "name", None), str):
         raise ValueError(f"{pack.__name__}.name: expected the language's English name, such as 'Amharic'")
+    if not isinstance(pack.api_version, int):
+        raise ValueError(f"{pack.__name__}.api_version: expected a whole number, found {pack.api_version!r}")
     return pack
 
 

@@ -65,9 +65,12 @@ class Plugins:
         if code not in self._found.packs:
             raise UserError(self._explain_unknown(code))
         pack = self._found.packs[code]
-        checked = parse_config(options, pack.Options, source=f"options of language {code!r}")
+        source = f"options of language {code!r}"
         with _blaming(f"language pack {code!r} cannot be set up"):
-            return pack(checked)
+            if options and not pack.Options.model_fields:
+                found = ", ".join(map(repr, options))
+                raise UserError(f"{source}: {pack.name} takes no options, found {found}. Remove them.")
+            return pack(parse_config(options, pack.Options, source=source))
 
     def read_text(self, pack: LanguagePack, raw: str) -> tuple[str, list[TextProblem]]:
         """A text as the model reads it, and all reasons to refuse it. Never raises: a failing pack is a reason.

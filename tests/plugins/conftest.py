@@ -1,0 +1,37 @@
+"""Real plugin packages: a module and the metadata that an installer would write, on `sys.path`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+Install = Callable[..., Path]
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """`install("acme", source)`: plugin `acme` of the package `acme-pack` 2.1; returns the folder it lies in."""
+    monkeypatch.delenv("XTTS_DISABLED_PLUGINS", raising=False)
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def write(name: str, source: str, *, module: str | None = None, package: str | None = None) -> Path:
+        module, package = module or f"{name}_module", package or f"{name}-pack"
+        (folder / f"{module}.py").write_text(dedent(source), encoding="utf-8")
+        metadata = folder / f"{package.replace('-', '_')}-2.1.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 2.1\n")
+        (metadata / "entry_points.txt").write_text(f"[xtts_framework.plugins]\n{name} = {module}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        return folder
+
+    return write

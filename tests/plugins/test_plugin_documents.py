@@ -1,0 +1,105 @@
+"""The documents for plugin authors: complete, and every file on them works as it stands."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+import pytest
+
+from xtts_framework.plugins import hookspecs, load_plugins
+
+DOCUMENTS = Path(__file__).parents[2] / "docs"
+SPECIFICATIONS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("xtts_")}
+
+
+def sections() -> dict[str, str]:
+    """The sections of `docs/hooks.md` that describe a hook."""
+    _, *parts = re.split(r"^## ", (DOCUMENTS / "hooks.md").read_text("utf-8"), flags=re.MULTILINE)
+    return {title: body for title, _, body in (part.partition("\n") for part in parts)}
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_hook_is_documented_and_nothing_else() -> None:
+    assert list(sections()) == list(SPECIFICATIONS)
+
+
+@pytest.mark.parametrize("name", SPECIFICATIONS)
+def test_the_documented_signature_is_the_real_one(name: str) -> None:
+    documented, _ = python_blocks(sections()[name])
+    real = str(inspect.signature(SPECIFICATIONS[name])).replace("'", "")
+    assert documented.strip() == f"def {name}{real}"
+
+
+@pytest.mark.parametrize("name", SPECIFICATIONS)
+def test_every_hook_says_what_it_is_for(name: str) -> None:
+    assert inspect.getdoc(SPECIFICATIONS[name])
+
+
+@pytest.mark.parametrize("name", SPECIFICATIONS)
+def test_the_example_of_each_hook_works(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, example = python_blocks(sections()[name])
+    plugin = ModuleType("example")
+    exec(compile(example, f"hooks.md, {name}", "exec"), plugin.__dict__)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    arguments: dict[str, Any] = {
+        "language": "am",
+        "raw": "ሰላም",
+        "normalized": "ሰላም",
+        "training_clips": 100,
+        "blocks": 30,
+        "run_folder": Path("run"),
+        "description": {"first_step": 0, "last_step": 8},
+        "step": 4,
+        "metrics": {"eval/loss_mel": 5.0},
+        "folder": Path("step-00000004"),
+        "reason": "max_steps 4 reached",
+    }
+    asked = inspect.signature(SPECIFICATIONS[name]).parameters
+    answer = getattr(manager.hook, name)(**{argument: arguments[argument] for argument in asked})
+    assert answer or capsys.readouterr().out
+
+
+def files_of_the_guide() -> dict[str, str]:
+    text = (DOCUMENTS / "writing-a-pack.md").read_text("utf-8")
+    return dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL | re.MULTILINE))
+
+
+def test_the_pack_of_the_guide_works_as_it_stands(
+    tmp_path: Path, install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = files_of_the_guide()
+    assert list(files) == ["xtts_armenian.py", "pyproject.toml", "test_armenian.py"]
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    ((name, module),) = project["entry-points"]["xtts_framework.plugins"].items()
+    install(name, files["xtts_armenian.py"], module=module, package=project["name"])
+    plugins = load_plugins()
+    pack = plugins.pack("hy", {"ligature": "split"})
+    assert plugins.read_text(pack, "Ես  և դու:") == ("ես եւ դու։", [])
+    assert pack.split_sentences("ես։ դու։", 100) == ["ես։", "դու։"]
+    assert [problem.code for problem in plugins.read_text(pack, "abc")[1]] == ["unknown_character"]
+
+
+def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
+    for name, content in files_of_the_guide().items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_armenian.py"]
+    environment = os.environ | {"CI": "1"}  # hypothesis then measures no time
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout

@@ -1,0 +1,340 @@
+"""Plugins are found, and those that do not work are named and harm nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xtts_framework.errors import UserError
+from xtts_framework.plugins import FreezingPlan, LanguagePack, NoOptions, PluginInfo, Plugins, hookimpl, load_plugins
+
+Install = Callable[..., Path]
+
+PACK = """
+    from typing import Literal
+    from pydantic import BaseModel, ConfigDict
+    from xtts_framework.plugins import FreezingPlan, LanguagePack, TextProblem, hookimpl
+
+    class Options(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        vowels: Literal["long", "short"] = "long"
+
+    class Pack(LanguagePack):
+        code = "xx"
+        name = "Example"
+        api_version = 1
+        Options = Options
+        alphabet = frozenset("ab ")
+        def normalize(self, text):
+            return " ".join(text.lower().split())
+
+    @hookimpl
+    def xtts_language_packs():
+        return [Pack]
+"""
+
+
+def info_of(plugins: Plugins, name: str) -> PluginInfo:
+    (info,) = (info for info in plugins.infos if info.name == name)
+    return info
+
+
+def run_xtts(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    command = [sys.executable, "-c", "from xtts_framework.cli.main import main; main()", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_an_installed_plugin_brings_its_language(install: Install) -> None:
+    install("acme", PACK)
+    plugins = load_plugins()
+    assert info_of(plugins, "acme") == PluginInfo("acme", "acme-pack", "2.1", ("xtts_language_packs",), ("xx",), None)
+    pack = plugins.pack("xx", {"vowels": "short"})
+    assert pack.normalize(" A  b ") == "a b"
+    assert pack.options.model_dump() == {"vowels": "short"}
+
+
+def test_the_amharic_pack_comes_through_the_same_door() -> None:
+    plugins = load_plugins()
+    assert info_of(plugins, "amharic").distribution == "xtts-framework"
+    assert plugins.pack("am", {}).code == "am"
+
+
+def test_an_unknown_language_names_the_installed_ones() -> None:
+    with pytest.raises(UserError, match=r"'zz'.*\n?.*am \(Amharic\)"):
+        load_plugins().pack("zz", {})
+
+
+def test_an_unknown_option_names_the_nearest(install: Install) -> None:
+    install("acme", PACK)
+    with pytest.raises(UserError, match=r"'xx'(.|\n)*vowel: unknown key; did you mean 'vowels'\?"):
+        load_plugins().pack("xx", {"vowel": "short"})
+
+
+@pytest.mark.parametrize(
+    "source", ["import no_such_module_anywhere", "import sys; sys.exit('no_such_module_anywhere')", "("]
+)
+def test_a_plugin_that_cannot_be_imported_fails_alone(install: Install, source: str) -> None:
+    install("broken", source)
+    plugins = load_plugins()
+    info = info_of(plugins, "broken")
+    assert (info.distribution, info.version, info.hooks) == ("broken-pack", "2.1", ())
+    assert info.error is not None and info.error.startswith("cannot be imported: ")
+    assert plugins.pack("am", {}).normalize("ሰላም") == "ሰላም"
+    with pytest.raises(UserError) as unknown:
+        plugins.pack("xx", {})
+    assert "'broken' (broken-pack 2.1)" in str(unknown.value)
+    assert info.error in str(unknown.value)
+
+
+def test_the_command_line_lists_a_broken_plugin_with_its_exception(install: Install) -> None:
+    folder = install("broken", "raise RuntimeError('out of cheese')")
+    listed = run_xtts("plugins", "list", "--json", path=folder)
+    assert listed.returncode == 0, listed.stderr
+    by_name = {info["name"]: info for info in json.loads(listed.stdout)}
+    assert by_name["broken"] == {
+        "name": "broken",
+        "distribution": "broken-pack",
+        "version": "2.1",
+        "hooks": [],
+        "languages": [],
+        "error": "cannot be imported: RuntimeError: out of cheese",
+    }
+    assert by_name["amharic"]["languages"] == ["am"]
+    assert by_name["amharic"]["error"] is None
+    lines = run_xtts("plugins", "list", path=folder).stdout
+    assert "broken-pack 2.1" in lines
+    assert "RuntimeError: out of cheese" in lines
+
+
+def test_a_misspelt_hook_is_an_error_that_names_it(install: Install) -> None:
+    folder = install(
+        "acme",
+        """
+        from xtts_framework.plugins import hookimpl
+        @hookimpl
+        def xtts_on_metric(step): ...
+        """,
+    )
+    with pytest.raises(UserError) as misspelt:
+        load_plugins()
+    for part in ("'acme' (acme-pack 2.1)", "xtts_on_metric'", "xtts_on_metrics,"):
+        assert part in str(misspelt.value)
+    told = run_xtts("plugins", "list", path=folder)
+    assert told.returncode == 1
+    assert "xtts_on_metric'" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_an_argument_that_a_hook_does_not_have_is_an_error_that_names_it(install: Install) -> None:
+    install("acme", "from xtts_framework.plugins import hookimpl\n@hookimpl\ndef xtts_on_metrics(steps): ...\n")
+    with pytest.raises(UserError, match=r"(?s)acme-pack.*steps"):
+        load_plugins()
+
+
+def test_a_plugin_without_marked_hooks_is_told_so(install: Install) -> None:
+    install("acme", "def xtts_language_packs(): return []")
+    assert "@hookimpl" in (info_of(load_plugins(), "acme").error or "")
+
+
+def test_disabled_plugins_are_not_even_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("broken", "raise RuntimeError('imported')")
+    monkeypatch.setenv("XTTS_DISABLED_PLUGINS", "amharic, broken,nobody")
+    plugins = load_plugins()
+    for name in ("amharic", "broken"):
+        assert info_of(plugins, name).error == "disabled by XTTS_DISABLED_PLUGINS"
+    assert "not installed" in (info_of(plugins, "nobody").error or "")
+    with pytest.raises(UserError, match=r"(?s)'am'.*Installed: none.*'amharic'.*disabled by XTTS_DISABLED_PLUGINS"):
+        plugins.pack("am", {})
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(0, "newer version of acme-pack"), (2, "newer xtts-framework")])
+def test_a_pack_for_another_api_version_is_refused_with_both_versions_and_the_remedy(
+    install: Install, version: int, remedy: str
+) -> None:
+    install("acme", PACK.replace("api_version = 1", f"api_version = {version}"))
+    plugins = load_plugins()
+    with pytest.raises(UserError) as refused:
+        plugins.pack("xx", {})
+    for part in (f"API version {version}", "API version 1", remedy, "acme-pack 2.1"):
+        assert part in str(refused.value)
+    assert str(refused.value).startswith(info_of(plugins, "acme").error or "no error")
+    assert plugins.pack("am", {}).code == "am"
+
+
+def test_two_packs_of_one_language_clash_until_one_is_switched_off(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("acme", PACK)
+    install("rival", PACK)
+    plugins = load_plugins()
+    with pytest.raises(
+        UserError, match=r"(?s)'xx'.*(acme-pack.*rival-pack|rival-pack.*acme-pack).*XTTS_DISABLED_PLUGINS"
+    ):
+        plugins.pack("xx", {})
+    assert all("twice" in (info_of(plugins, name).error or "") for name in ("acme", "rival"))
+    assert plugins.pack("am", {}).code == "am"
+    monkeypatch.setenv("XTTS_DISABLED_PLUGINS", "rival")
+    assert load_plugins().pack("xx", {}).name == "Example"
+
+
+def test_two_packages_with_one_plugin_name_are_both_named(install: Install) -> None:
+    install("acme", PACK)
+    install("acme", PACK, module="other_module", package="other-pack")
+    with pytest.raises(UserError, match=r"(?s)(acme-pack.*other-pack|other-pack.*acme-pack)"):
+        load_plugins()
+
+
+def test_one_module_under_two_names_is_registered_once(install: Install) -> None:
+    install("acme", PACK, module="shared_module")
+    install("again", PACK, module="shared_module")
+    plugins = load_plugins()
+    assert plugins.pack("xx", {}).code == "xx"
+    assert "another name" in (info_of(plugins, "again").error or "")
+
+
+def test_options_for_a_pack_that_has_none_are_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"'am'.*takes no options, found 'homophones'"):
+        load_plugins().pack("am", {"homophones": True})
+
+
+@pytest.mark.parametrize(
+    ("offer", "complaint"),
+    [
+        ("return [Pack, 3]", "LanguagePack"),
+        ("return None", "xtts_language_packs: TypeError"),
+        ("raise OSError('no table')", "xtts_language_packs: OSError: no table"),
+        ("Pack.code = 'Example'; return [Pack]", "language code"),
+        ("del Pack.code; return [Pack]", "language code"),
+        ("del Pack.name; return [Pack]", "name"),
+        ("Pack.api_version = '1'; return [Pack]", "api_version"),
+    ],
+)
+def test_an_unusable_offer_is_described(install: Install, offer: str, complaint: str) -> None:
+    install("acme", PACK.replace("return [Pack]", offer))
+    plugins = load_plugins()
+    assert complaint in (info_of(plugins, "acme").error or "")
+    assert plugins.pack("am", {}).code == "am"
+    with pytest.raises(UserError, match="acme-pack"):
+        plugins.pack("xx", {})
+
+
+def test_a_pack_that_cannot_be_set_up_is_named(install: Install) -> None:
+    install("acme", PACK + "\n    def fail(self, options): raise OSError('no table')\n    Pack.__init__ = fail\n")
+    with pytest.raises(UserError, match=r"'xx'.*OSError: no table"):
+        load_plugins().pack("xx", {})
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "complaint"),
+    [
+        ("Pack.normalize = lambda self, text: text.no_such_method()", "'xx', normalize: AttributeError"),
+        ("Pack.normalize = lambda self, text: None", "'xx', normalize: TypeError: expected a str"),
+        ("Pack.check = lambda self, raw, normalized: 1 / 0", "'xx', check: ZeroDivisionError"),
+        ("Pack.check = lambda self, raw, normalized: ['bad']", "'xx', check: TypeError: expected a TextProblem"),
+        ("Pack.check = lambda self, raw, normalized: None", "'xx', check: TypeError"),
+        ("Pack.check = lambda self, raw, normalized: [TextProblem('two words', '')]", "snake_case"),
+        ("Pack.alphabet = property(lambda self: {}['letters'])", "'xx', check: KeyError: 'letters'"),
+    ],
+)
+def test_a_text_on_which_the_pack_fails_is_refused_with_the_name_of_the_pack(
+    install: Install, sabotage: str, complaint: str
+) -> None:
+    install("acme", f"{PACK}\n    {sabotage}\n")
+    plugins = load_plugins()
+    _, (problem,) = plugins.read_text(plugins.pack("xx", {}), "a b")
+    assert problem.code == "pack_error"
+    assert complaint in problem.detail
+
+
+def test_any_plugin_may_refuse_a_text_and_one_that_fails_is_named(install: Install) -> None:
+    check = """
+        from xtts_framework.plugins import TextProblem, hookimpl
+        @hookimpl
+        def xtts_check_text(language, raw, normalized):
+            {body}
+    """
+    install("strict", check.format(body="return [TextProblem('shouting', f'{language}: {raw}')]"))
+    install("sloppy", check.format(body="raise ValueError('not today')"))
+    plugins = load_plugins()
+    normalized, problems = plugins.read_text(plugins.pack("am", {}), "ሰላም X!")
+    assert normalized == "ሰላም x!"
+    assert {problem.code: problem.detail for problem in problems} == {
+        "shouting": "am: ሰላም X!",
+        "pack_error": "plugin 'sloppy', xtts_check_text: ValueError: not today",
+    }
+
+
+def freezing_plugin(body: str) -> str:
+    return f"""
+        from xtts_framework.plugins import FreezingPlan, hookimpl
+        @hookimpl
+        def xtts_freezing_plan(training_clips, blocks):
+            {body}
+    """
+
+
+def test_a_plugin_may_decide_what_freezes_and_leave_the_rest_to_the_pack(install: Install) -> None:
+    install("acme", freezing_plugin("return FreezingPlan((), True, True, True, True, 'none') if blocks == 2 else None"))
+    plugins = load_plugins()
+    amharic = plugins.pack("am", {})
+    assert plugins.freezing_plan(amharic, 10, 2) == FreezingPlan((), True, True, True, True, "none")
+    assert plugins.freezing_plan(amharic, 10, 30) == amharic.freezing_plan(10, 30)
+
+
+@pytest.mark.parametrize("body", ["return blocks", "return 1 / 0"])
+def test_a_plugin_whose_freezing_plan_is_none_is_named(install: Install, body: str) -> None:
+    install("acme", freezing_plugin(body))
+    plugins = load_plugins()
+    with pytest.raises(UserError, match="'acme', xtts_freezing_plan"):
+        plugins.freezing_plan(plugins.pack("am", {}), 10, 30)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, dict[str, float]]] = []
+
+    @hookimpl
+    def xtts_on_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        self.heard.append((step, metrics))
+
+
+class MisspeltListener:
+    @hookimpl
+    def xtts_on_metrix(self) -> None: ...
+
+
+def test_listeners_join_the_plugins_of_their_process() -> None:
+    plugins, first, second = load_plugins(), Listener(), Listener()
+    plugins.register(first)
+    plugins.register(second)
+    plugins.hook.xtts_on_metrics(step=4, metrics={"train/lr": 5e-6})
+    assert first.heard == second.heard == [(4, {"train/lr": 5e-6})]
+    with pytest.raises(UserError, match=r"MisspeltListener.*xtts_on_metrix"):
+        plugins.register(MisspeltListener())
+
+
+def test_the_smallest_pack_needs_no_options_class() -> None:
+    class Smallest(LanguagePack):
+        code = "xx"
+        name = "Smallest"
+
+    assert Smallest(Smallest.Options()).options == NoOptions()
+
+
+def test_listing_plugins_and_loading_a_pack_import_no_torch() -> None:
+    script = (
+        "import sys\n"
+        "from xtts_framework.plugins import load_plugins\n"
+        "plugins = load_plugins()\n"
+        "plugins.read_text(plugins.pack('am', {}), 'ሰላም')\n"
+        "print(sorted({'torch', 'TTS', 'polars', 'transformers', 'tokenizers'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
