@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def find_recording(dataset: Path, file: str) -> str | Problem:
         return Problem("missing_audio", "the line names no recording")
     if file.startswith("/"):
         return Problem("outside_dataset", f"{file} is an absolute path; name it relative to the dataset folder")
-    names = [posixpath.normpath(name) for name in (file, f"{file}.wav", f"wavs/{file}", f"wavs/{file}.wav")]
+    spellings = [file] if file.lower().endswith(".wav") else [file, f"{file}.wav"]
+    names = [posixpath.normpath(f"{folder}{name}") for folder in ("", "wavs/") for name in spellings]
     inside = [name for name in names if name != ".." and not name.startswith("../")]
     found = [name for name in inside if os.path.isfile(dataset / name)]  # noqa: PTH113 (Path raises on long names)
     for name in found:
@@ -82,7 +83,7 @@ def find_recording(dataset: Path, file: str) -> str | Problem:
             return name
     if found or len(inside) < len(names):
         return Problem("outside_dataset", f"{found[0] if found else file} leads out of the dataset folder")
-    return Problem("missing_audio", f"no such file: neither {', '.join(names[:-1])} nor {names[-1]}")
+    return Problem("missing_audio", f"no such file; looked for {', '.join(names)}")
 
 
 def measure_recording(path: Path) -> Measurement:
@@ -150,39 +151,30 @@ def check_limits(measured: pl.DataFrame, limits: ValidationConfig) -> Iterator[t
             yield index, Problem(code, details[code].format(measured[column][index]))
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """What tells two rows apart.
-
-    Args:
-        file: as found.
-        sound: whether the row has no problem so far; only such a row makes a later one a duplicate.
-    """
-
-    line: int
-    file: str
-    sha256: str
-    text: str
-    sound: bool
-
-
-def find_duplicates(candidates: Iterable[Candidate]) -> Iterator[tuple[int, Problem]]:
+def find_duplicates(measured: pl.DataFrame, problems: Sequence[Sequence[Problem]]) -> Iterator[tuple[int, Problem]]:
     """Of several rows with one recording the first stays, unless it is refused for another reason.
 
+    Args:
+        measured: `line`, `file`, `text`, `audio_sha256`.
+        problems: what is known against each row so far.
+
     Yields:
-        line of a row and its problem.
+        index of a row and a problem it has.
     """
-    first: dict[str, Candidate] = {}
-    for row in candidates:
-        kept = first.get(row.sha256)
-        if kept is None:
-            if row.sound:
-                first[row.sha256] = row
-        elif kept.file != row.file:
-            yield row.line, Problem("duplicate_audio", f"the same recording as {kept.file} in line {kept.line}")
+    kept: dict[str, tuple[int, str, str]] = {}
+    for index, (sha256, *row) in enumerate(measured.select("audio_sha256", "line", "file", "text").iter_rows()):
+        if sha256 is None:
+            continue
+        if sha256 not in kept:
+            if not problems[index]:
+                kept[sha256] = (row[0], row[1], row[2])
+            continue
+        line, file, text = kept[sha256]
+        if file != row[1]:
+            yield index, Problem("duplicate_audio", f"the same recording as {file} in line {line}")
         else:
-            text = "the same text" if kept.text == row.text else f"another text: {kept.text}"
-            yield row.line, Problem("duplicate_file", f"listed already in line {kept.line}, with {text}")
+            said = "the same text" if text == row[2] else f"another text: {text}"
+            yield index, Problem("duplicate_file", f"listed already in line {line}, with {said}")
 
 
 def _decode(file_descriptor: int, sha256: str) -> Measurement:

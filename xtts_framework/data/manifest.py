@@ -45,7 +45,7 @@ def assemble_manifest(accepted: pl.DataFrame, language: str, evaluation: Iterabl
         pl.Series("clip_id", name_clips(accepted["file"], accepted["line"]), dtype=pl.String),
         pl.lit(language).alias("language"),
         pl.Series("split", ["eval" if held_out else "train" for held_out in evaluation], dtype=pl.String),
-    ).select(MANIFEST.columns)
+    ).select(*MANIFEST.columns)
     MANIFEST.validate(manifest, lazy=True)
     return manifest
 

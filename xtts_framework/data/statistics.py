@@ -13,14 +13,13 @@ BINS = 24
 
 def describe_manifest(manifest: pl.DataFrame) -> dict[str, Any]:
     """Clips and seconds of both sides, speakers, and histograms of what decides how a voice learns."""
-    seconds = {
-        side: round(float(manifest.filter(pl.col("split") == side)["duration_s"].sum()), 3) for side in ("train", "eval")
-    }
+    sides = {side: manifest.filter(pl.col("split") == side) for side in ("train", "eval")}
+    seconds = {side: round(float(clips["duration_s"].sum()), 3) for side, clips in sides.items()}
     characters = manifest["normalized"].str.len_chars()
     speakers = manifest.group_by("speaker").len().sort("speaker")
     return {
-        "train": manifest.filter(pl.col("split") == "train").height,
-        "eval": manifest.filter(pl.col("split") == "eval").height,
+        "train": sides["train"].height,
+        "eval": sides["eval"].height,
         "duration_s": seconds,
         "hours": round(sum(seconds.values()) / 3600, 4),
         "speakers": dict(speakers.iter_rows()),
