@@ -58,7 +58,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker as the model hears one: latents for the GPT [1, 32, D], embedding for the vocoder [1, 512, 1]."""
+    """A speaker as the model hears one: latents for the GPT [1, 32, D], embedding for the vocoder [1, 512, 1].
+
+    It belongs to the weights that heard it: after `replace_gpt`, hear the recording again.
+    """
 
     gpt_latents: Tensor
     speaker_embedding: Tensor

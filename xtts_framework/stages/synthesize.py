@@ -53,7 +53,6 @@ def synthesize_run(
     selected = read_json(run.selected)
     kept = _kept_checkpoints(run, selected) if config.synthesis.checkpoints == "all" else []
     model = SpeakingModel.load(bundle, load_plugins(), device=device)
-    voice = model.hear(reference)
     sampling = sampling_of(config.synthesis)
     entries: list[dict[str, Any]] = []
     with (
@@ -64,6 +63,7 @@ def synthesize_run(
         for checkpoint in [None, *kept]:
             if checkpoint:
                 model.replace_gpt(checkpoint.tensors(MODEL_FILE), checkpoint.folder)
+            voice = model.hear(reference)  # each checkpoint hears with its own conditioning encoder
             step = checkpoint.step if checkpoint else selected["step"]
             for number, sentence in enumerate(sentences, start=1):
                 speech = model.speak(sentence.text, language, voice, sampling)
