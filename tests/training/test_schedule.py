@@ -46,9 +46,7 @@ def test_milestones_out_of_order_are_refused() -> None:
         MultiStep(1.0, (10, 10), 0.5)
 
 
-@given(
-    st.integers(1, 8), st.integers(1, 200), st.lists(st.integers(1, 5000), min_size=1, max_size=5, unique=True)
-)
+@given(st.integers(1, 8), st.integers(1, 200), st.lists(st.integers(1, 5000), min_size=1, max_size=5, unique=True))
 def test_every_update_uses_the_rate_that_the_announced_changes_promise(
     batch_size: int, grad_accum: int, milestones: list[int]
 ) -> None:

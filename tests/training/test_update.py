@@ -1,0 +1,235 @@
+"""An update is the same whatever passes through the device at once, and nothing that is not finite moves a weight."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from small_training import DATASET, Prepared, config_with
+from torch import Tensor, nn
+
+from xtts_framework.errors import UserError
+from xtts_framework.model.base import load_gpt, read_base
+from xtts_framework.model.forward import Clip, LossSums, MicroBatch
+from xtts_framework.model.rows import extend_text_rows, merged_state_dict, new_row_parameters, split_new_rows
+from xtts_framework.training import update as update_module
+from xtts_framework.training.corpus import Corpus, Utterance
+from xtts_framework.training.examples import Example, Examples
+from xtts_framework.training.optimizer import (
+    build_optimizer,
+    is_weight,
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
+from xtts_framework.training.sampling import Sample
+from xtts_framework.training.update import Updater
+
+CPU = torch.device("cpu")
+NEW_ROWS = 16
+
+
+class Synthetic:
+    """Clips of random codes and mels: a corpus without files."""
+
+    def __init__(self, count: int, rows: int, codes: int) -> None:
+        generator = torch.Generator().manual_seed(3)
+        self.features: dict[str, tuple[Tensor, Tensor]] = {}
+        self.utterances: dict[str, Utterance] = {}
+        for index in range(count):
+            length = 12 + 9 * index
+            text = tuple(torch.randint(5, rows, (6 + index,), generator=generator).tolist())
+            name = f"{DATASET}/{index}"
+            self.utterances[name] = Utterance(name, DATASET, str(index), "train", "s", 1.0, text, length, 4 * length)
+            self.features[name] = (
+                torch.randint(0, codes, (length,), generator=generator),
+                torch.randn(80, 4 * length, generator=generator),
+            )
+
+    def read(self, utterance: Utterance) -> tuple[Tensor, Tensor]:
+        return self.features[utterance.name]
+
+
+class World:
+    """A small model and what it learns from."""
+
+    def __init__(self, prepared: Prepared, **training: Any) -> None:
+        base = read_base(prepared.base)
+        self.config = config_with(**{"dropout": 0.0, "learning_rate": 1e-3} | training).training
+        self.gpt = load_gpt(base)
+        self.base_rows = self.gpt.text_embedding.num_embeddings
+        extend_text_rows(self.gpt, self.base_rows + NEW_ROWS, {}, seed=1)
+        if self.config.new_token_lr_scale != 1:
+            split_new_rows(self.gpt, self.base_rows)
+        self.corpus = Synthetic(8, self.base_rows + NEW_ROWS, base.args["gpt_start_audio_token"])
+        corpus: Any = self.corpus
+        self.examples = Examples(corpus, seed=1, same_speaker=False, mask_prompt=self.config.mask_conditioned_loss)
+        self.optimizer = build_optimizer(self.gpt, self.config, new_row_parameters(self.gpt))
+        self.updater = Updater(self.gpt, self.optimizer, self.examples, self.config, CPU)
+
+    def batch(self) -> list[Example]:
+        return [self.examples.for_training(Sample(name, 0)) for name in self.corpus.utterances]
+
+    def update(self, number: int = 0) -> tuple[float, float, float, bool]:
+        """Mel and text loss in nats per token, gradient norm, skipped."""
+        result = self.updater.update(self.batch(), lr=self.config.learning_rate, number=number)
+        mel, text, norm, skipped = result.numbers.tolist()
+        return mel / result.mel_tokens, text / result.text_tokens, norm, bool(skipped)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: tensor.clone() for name, tensor in merged_state_dict(self.gpt).items()}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def losses(prepared: Prepared, updates: int, **training: Any) -> list[tuple[float, float, float]]:
+    world = World(prepared, **training)
+    return [world.update(number)[:3] for number in range(updates)]
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_losses_do_not_depend_on_the_micro_batch(prepared: Prepared, mask: bool) -> None:
+    whole = losses(prepared, 5, mask_conditioned_loss=mask)
+    one_by_one = World(prepared, mask_conditioned_loss=mask)
+    one_by_one.updater.token_budget = 1
+    parts = [one_by_one.update(number)[:3] for number in range(5)]
+    assert whole[-1][0] < whole[0][0] - 0.1
+    for together, apart in zip(whole, parts, strict=True):
+        assert together == pytest.approx(apart, rel=1e-5)
+
+
+def test_loss_is_normalised_over_the_update_not_over_micro_batches(prepared: Prepared) -> None:
+    """The mean of micro-batch means is another gradient: clips of this batch differ in length by a factor of six."""
+    world = World(prepared)
+    examples = world.batch()
+    assert sum(example.mel_targets for example in examples) != len(examples) * examples[0].mel_targets
+    world.updater._accumulate_gradients(examples, 0)
+    right = world.gpt.mel_head.weight.grad.clone()
+    world.optimizer.zero_grad()
+    for example in examples:
+        world.updater._accumulate_gradients([example], 0)
+    mean_of_means = world.gpt.mel_head.weight.grad / len(examples)
+    assert (right - mean_of_means).norm() > 1e-2 * right.norm()
+
+
+def test_dropout_noise_is_a_function_of_the_update_alone(prepared: Prepared) -> None:
+    first, second, third = World(prepared, dropout=0.1), World(prepared, dropout=0.1), World(prepared, dropout=0.1)
+    torch.manual_seed(1)
+    one = first.update(number=7)
+    torch.manual_seed(2)
+    assert second.update(number=7) == one
+    assert third.update(number=8) != one
+
+
+class BrokenLoss:
+    """A forward that returns NaN or infinity for one clip, as a corrupt feature or an overflow would."""
+
+    def __init__(self, value: float, part: str) -> None:
+        self.value, self.part = value, part
+        self.original = update_module.packed_losses
+
+    def __call__(self, gpt: nn.Module, batch: MicroBatch, **options: Any) -> LossSums:
+        sums = self.original(gpt, batch, **options)
+        broken = getattr(sums, self.part).clone()
+        broken[0] = broken[0] * self.value
+        values = {"mel_C": sums.mel_C, "text_C": sums.text_C} | {self.part: broken}
+        return LossSums(values["mel_C"], values["text_C"], sums.mel_tokens, sums.text_tokens)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"), [(float("nan"), "mel_C"), (float("inf"), "mel_C"), (float("nan"), "text_C")]
+)
+def test_what_is_not_finite_never_reaches_weights_or_optimizer(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, value: float, part: str
+) -> None:
+    world = World(prepared, max_grad_norm=1.0)
+    world.update(0)
+    before, optimizer = world.weights(), copy.deepcopy(optimizer_tensors(world.optimizer))
+    with monkeypatch.context() as patch:
+        patch.setattr(update_module, "packed_losses", BrokenLoss(value, part))
+        assert world.update(1)[3]
+    assert moved(before, world.weights()) == set()
+    assert moved(optimizer, optimizer_tensors(world.optimizer)) == set()
+    assert not world.update(2)[3]
+    assert len(moved(before, world.weights())) == len(before)
+
+
+def test_out_of_memory_halves_the_budget_and_does_the_same_update(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stands in for a GPU: more than 300 tokens at once do not fit."""
+    expected = losses(prepared, 1)[0]
+    original = update_module.pack_clips
+
+    def pack(clips: Sequence[Clip], gpt: nn.Module) -> MicroBatch:
+        if sum(clip.tokens for clip in clips) > 300:
+            raise torch.OutOfMemoryError
+        return original(clips, gpt)
+
+    monkeypatch.setattr(update_module, "pack_clips", pack)
+    world = World(prepared)
+    assert world.update()[:3] == pytest.approx(expected, rel=1e-5)
+    assert world.updater.token_budget <= 300
+    assert "out of memory" in capsys.readouterr().err
+    monkeypatch.setattr(update_module, "pack_clips", lambda clips, gpt: pack(list(clips) * 10, gpt))
+    with pytest.raises(UserError, match="one clip of"):
+        world.update()
+
+
+def test_clipping_scales_the_gradient_but_not_the_norm_that_is_logged(prepared: Prepared) -> None:
+    """AdamW hides a scale that never changes, so the second moment is what shows it."""
+    free, clipped = World(prepared), World(prepared, max_grad_norm=0.01)
+    assert free.update()[2] == clipped.update()[2] > 0.1
+    name = "exp_avg.mel_head.weight"
+    ratio = optimizer_tensors(clipped.optimizer)[name].norm() / optimizer_tensors(free.optimizer)[name].norm()
+    assert 0 < ratio < 0.1
+
+
+def test_decay_acts_on_weights_only(prepared: Prepared) -> None:
+    gpt = load_gpt(read_base(prepared.base))
+    weights = {name for name, parameter in gpt.named_parameters() if is_weight(name, parameter)}
+    assert "gpt.h.0.attn.c_attn.weight" in weights and "mel_head.weight" in weights
+    for modules, names in (
+        ((nn.LayerNorm, nn.GroupNorm), ("weight", "bias")),
+        ((nn.Embedding,), ("weight",)),
+        ((nn.Module,), ("bias", "gamma", "latents")),
+    ):
+        for path, module in gpt.named_modules():
+            if isinstance(module, modules):
+                assert not weights & {f"{path}.{name}" for name in names}
+    optimizer = build_optimizer(gpt, config_with().training)
+    decayed = {name for group in optimizer.param_groups if group["weight_decay"] for name in group["param_names"]}
+    assert decayed == weights
+
+
+def test_new_rows_move_at_their_own_rate(prepared: Prepared) -> None:
+    plain, scaled = World(prepared, weight_decay=0.0), World(prepared, weight_decay=0.0, new_token_lr_scale=10.0)
+    before = plain.weights()["text_embedding.weight"]
+    plain.update()
+    scaled.update()
+    steps = [world.weights()["text_embedding.weight"] - before for world in (plain, scaled)]
+    rows = plain.base_rows
+    torch.testing.assert_close(steps[1][rows:], 10 * steps[0][rows:], rtol=2e-3, atol=1e-6)
+    torch.testing.assert_close(steps[1][:rows], steps[0][:rows], rtol=2e-3, atol=1e-6)
+    set_learning_rate(scaled.optimizer, 1.0)
+    assert {group["lr"] for group in scaled.optimizer.param_groups} == {1.0, 10.0}
+
+
+def test_optimizer_state_goes_through_a_file_unchanged(prepared: Prepared) -> None:
+    world, other = World(prepared), World(prepared)
+    world.update()
+    saved = optimizer_tensors(world.optimizer)
+    restore_optimizer(other.optimizer, saved)
+    assert saved.keys() == optimizer_tensors(other.optimizer).keys()
+    assert moved(saved, optimizer_tensors(other.optimizer)) == set()
+    with pytest.raises(ValueError, match="no place for"):
+        restore_optimizer(other.optimizer, {"exp_avg.unknown": torch.zeros(1)})
+
+
+def test_corpus_stand_in_offers_what_examples_use(prepared: Prepared) -> None:
+    assert {"utterances", "read"} <= set(dir(Corpus([], {})))
