@@ -19,7 +19,7 @@ from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.model.base import Base, load_gpt, read_base
 from xtts_framework.model.freezing import apply_freezing, resolve_freezing
 from xtts_framework.model.rows import extend_text_rows, new_row_parameters, split_new_rows
-from xtts_framework.plugins.registry import load_plugins
+from xtts_framework.plugins import load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
 from xtts_framework.training.attempts import only_trainer, recorded_attempt
 from xtts_framework.training.briefing import decision_lines, start_lines
@@ -130,7 +130,7 @@ def _train_alone(
     open_training_folder(run, fingerprint)
     metrics_file = MetricsFile(run.metrics, fingerprint, start_step=start_step)
     for listener in (Console(), metrics_file, TensorBoard(run.training, start_step=start_step)):
-        plugins.manager.register(listener)
+        plugins.register(listener)
     examples = Examples(
         corpus,
         seed=settings.seed,

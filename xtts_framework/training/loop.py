@@ -15,7 +15,7 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.model.rows import merged_state_dict
-from xtts_framework.plugins.registry import Plugins
+from xtts_framework.plugins import Plugins
 from xtts_framework.training.checkpoint import prune_checkpoints, save_checkpoint
 from xtts_framework.training.evaluation import Evaluator
 from xtts_framework.training.examples import Examples
