@@ -47,13 +47,13 @@ def _write_dataset(dataset: DatasetFolder, nasty: str, dice: random.Random) -> N
             "rows": 906,
             "accepted": 900,
             "rejected": 6,
-            "codes": {"digits": 4, "file_missing": 3},
+            "codes": {"digits": 4, "missing_audio": 3},
             "train": 855,
             "eval": 45,
         },
     )
     rows = [f"{line},wavs/a{line}{nasty}.wav,digits,the digits '1987' at character 5" for line in (12, 40, 77, 130)]
-    rows += ["200,wavs/gone.wav,file_missing,", "201,wavs/gone2.wav,file_missing;from_a_pack,"]
+    rows += ["200,wavs/gone.wav,missing_audio,", "201,wavs/gone2.wav,missing_audio;from_a_pack,"]
     write_text(dataset.rejects, "\n".join(["line,file,codes,detail", *rows]) + "\n")
 
 
@@ -135,6 +135,8 @@ def _write_training(run: RunFolder, nasty: str, steps: int, dice: random.Random)
 
 def _write_speech(run: RunFolder, nasty: str) -> None:
     entries = []
+    recording = run.path / "recording.wav"
+    write_tone(recording, hertz=220)
     for step in STEPS:
         for number, sentence in enumerate(SENTENCES, start=1):
             file = Path(f"step-{step:08}") / f"{number:02}.wav"
@@ -151,7 +153,7 @@ def _write_speech(run: RunFolder, nasty: str) -> None:
                     "file": file.as_posix(),
                     "duration_s": 1.0,
                     "cut": step == STEPS[0],
-                    "recording": None,
+                    "recording": str(recording) if number == 1 else None,
                 }
             )
     write_tone(run.synthesis / "reference.wav", hertz=140)

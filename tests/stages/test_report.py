@@ -60,9 +60,9 @@ def test_a_finished_run_is_reported_in_full(tmp_path: Path) -> None:
     page = write_report(run, {"news": dataset})
     for words in ("5.426", "3.549", "4.610", *SENTENCES, "checkpoints/4be1/step-00006144", "855 clips", "digits"):
         assert words in page.text
-    assert len(page.all("audio")) == 1 + len(SENTENCES) * len(STEPS)
+    assert len(page.all("audio")) == 2 + len(SENTENCES) * len(STEPS)  # reference and recording
     assert len(page.all("svg")) == 6
-    assert "The text contains digits" in page.text
+    assert "The text has digits" in page.text
     assert "line 12" in page.text
     assert "wavs/a12.wav" in page.text
 
@@ -163,7 +163,7 @@ def test_many_checkpoints_become_few_columns_with_the_selected_among_them(tmp_pa
     many = [entries[0] | {"step": step, "selected": step == 700} for step in range(0, 2000, 100)]
     write_json(run.synthesis / "synthesis.json", many)
     page = write_report(run, {"news": dataset})
-    assert len(page.all("audio")) == 1 + MAX_CHECKPOINTS
+    assert len(page.all("audio")) == 2 + MAX_CHECKPOINTS
     assert "step 700 selected" in " ".join(page.text.split())
     assert "14 more checkpoint(s)" in page.text
 

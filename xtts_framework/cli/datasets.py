@@ -35,7 +35,5 @@ def _parse(_context: click.Context, _option: click.Parameter, values: tuple[str,
             raise click.BadParameter(f"expected NAME=FOLDER, found {value!r}")
         if name in datasets:
             raise click.BadParameter(f"dataset {name!r} is given twice")
-        if not Path(folder).is_dir():
-            raise click.BadParameter(f"{folder}: no such folder; expected the results of dataset {name!r}")
         datasets[name] = DatasetFolder(Path(folder))
     return datasets

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 EXPLANATIONS = {
-    "bad_field_count": "The line has another number of fields than the format allows.",
-    "file_missing": "The recording does not exist.",
-    "file_unreadable": "The recording cannot be decoded: empty, truncated, or no audio at all.",
-    "audio_empty": "The recording has no samples.",
+    "missing_audio": "The recording does not exist.",
+    "outside_dataset": "The recording lies outside the dataset's folder.",
+    "unreadable_audio": "The recording cannot be decoded: empty, truncated, or no audio at all.",
+    "empty_audio": "The recording has no samples.",
+    "non_finite_samples": "The recording has samples that are not numbers.",
     "too_short": "The recording is shorter than the shortest clip allowed.",
     "too_long": "The recording is longer than the longest clip allowed.",
     "low_sample_rate": "The sample rate is so low that the upper half of speech is lost.",
-    "text_empty": "There is no text.",
-    "digits": "The text contains digits; the language pack does not read numbers aloud yet.",
-    "unknown_characters": "The text contains characters that the language pack does not know.",
-    "too_many_tokens": "The text is longer than the model can read at once.",
+    "duplicate_audio": "The same recording occurs under another name.",
+    "duplicate_file": "The same file occurs in an earlier line.",
+    "empty_text": "There is no text to read aloud.",
+    "text_too_long": "The text is longer than the model can read at once.",
+    "unknown_character": "The text has characters that the language pack does not know.",
+    "wrong_script": "The text is written in another script than the language's.",
+    "digits": "The text has digits; the language pack does not read numbers aloud. Spell them out.",
 }
 
 
