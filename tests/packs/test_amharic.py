@@ -103,7 +103,7 @@ def test_letters_are_kept_as_they_are(text: str) -> None:
 
 
 def test_the_alphabet_holds_every_ethiopic_letter_and_only_assigned_characters() -> None:
-    assert set(ETHIOPIC_LETTERS) | set("።፣፤፥፦፧፨ az") <= AMHARIC.alphabet
+    assert set(ETHIOPIC_LETTERS) | set("።፣፤፥፦፧፨ az\u135d\u135e\u135f") <= AMHARIC.alphabet
     assert all(len(character) == 1 and unicodedata.name(character) for character in AMHARIC.alphabet)
     assert not any(unicodedata.category(character).startswith("N") for character in AMHARIC.alphabet)
     assert all(character == character.lower() for character in AMHARIC.alphabet)

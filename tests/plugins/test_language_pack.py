@@ -25,7 +25,7 @@ PLAIN = Plain(NoOptions())
 TEXTS = st.text() | st.text(alphabet="ab.,!?\"') \u00a0\n", max_size=200)
 
 
-@given(TEXTS, st.integers(1, 60))
+@given(TEXTS, st.integers(1, 6) | st.integers(1, 60))
 def test_splitting_loses_nothing_but_spaces_and_keeps_the_limit(text: str, limit: int) -> None:
     pieces = PLAIN.split_sentences(text, limit)
     assert "".join("".join(pieces).split()) == "".join(text.split())
@@ -47,10 +47,13 @@ def test_words_that_fit_are_never_cut(words: list[str], limit: int) -> None:
         ("One. Two!", 100, ["One.", "Two!"]),
         ("Version 3.5 is out.", 100, ["Version 3.5 is out."]),
         ('He said "go." She went.', 100, ['He said "go."', "She went."]),
+        ('(He said "go.") She went.', 100, ['(He said "go.")', "She went."]),
         ("(Why?) Because.", 100, ["(Why?)", "Because."]),
         ("one two, three four", 12, ["one two,", "three four"]),
         ("one, two, three four five", 12, ["one, two,", "three four", "five"]),
         ("one two three", 8, ["one two", "three"]),
+        ("ab cd ef", 5, ["ab cd", "ef"]),
+        ("ab cd ef", 4, ["ab", "cd", "ef"]),
         ("abcdefgh ij", 3, ["abc", "def", "gh", "ij"]),
         ("abcdefgh i", 4, ["abcd", "efgh", "i"]),
     ],

@@ -288,6 +288,15 @@ def test_a_plugin_may_decide_what_freezes_and_leave_the_rest_to_the_pack(install
     assert plugins.freezing_plan(amharic, 10, 30) == amharic.freezing_plan(10, 30)
 
 
+def test_of_two_freezing_plans_the_one_counts_that_pluggy_puts_first(install: Install) -> None:
+    for name in ("acme", "rival"):
+        install(name, freezing_plugin(f"return FreezingPlan((), True, True, True, True, {name!r})"))
+    plugins = load_plugins()
+    plan = plugins.freezing_plan(plugins.pack("am", {}), 10, 30)
+    assert plan.reason == "rival"
+    assert plan == plugins.hook.xtts_freezing_plan(language="am", training_clips=10, blocks=30)
+
+
 @pytest.mark.parametrize("body", ["return blocks", "return 1 / 0"])
 def test_a_plugin_whose_freezing_plan_is_none_is_named(install: Install, body: str) -> None:
     install("acme", freezing_plugin(body))
