@@ -141,7 +141,7 @@ def test_the_limit_is_more_than_twice_what_the_demo_speech_takes(
     for line in (speech_dataset / "metadata.csv").read_text(encoding="utf-8").splitlines():
         name, text = line.split("|")[:2]
         recording = speech_dataset / "wavs" / name
-        if recording.is_file():
+        if recording.is_file() and not any(map(str.isdigit, text)):  # what is said must be what is written
             spoken += 1
             assert code_limit(text) > 2 * soundfile.info(recording).duration * 22050 / 1024, text
     assert spoken > 20
