@@ -63,7 +63,7 @@ def read_audio(path: Path, sample_rate_hz: int = 22050) -> Samples:
         with soundfile.SoundFile(path) as sound:
             recorded_hz = sound.samplerate
             blocks_S: list[Samples] = [block_SC.mean(axis=1) for block_SC in decode_blocks(sound)]
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError) as error:
         raise _unreadable(path, error) from error
     mono_S: Samples = np.concatenate([np.zeros(0, np.float32), *blocks_S])
     if not np.isfinite(mono_S).all():
@@ -82,7 +82,7 @@ def probe_audio(path: Path) -> AudioProperties:
     """
     try:
         header = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError) as error:
         raise _unreadable(path, error) from error
     return AudioProperties(header.frames, header.samplerate, header.channels)
 
@@ -91,7 +91,7 @@ def decode_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
     """Yield float32 [samples, channels], a bounded number at a time, until the sound ends.
 
     Raises:
-        soundfile.LibsndfileError: the samples cannot be decoded.
+        soundfile.SoundFileError: the samples cannot be decoded.
     """
     frames = max(1, BLOCK_VALUES // sound.channels)
     while len(block_SC := sound.read(frames, dtype="float32", always_2d=True)):

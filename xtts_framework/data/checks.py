@@ -185,7 +185,7 @@ def _decode(file_descriptor: int, sha256: str) -> Measurement:
                 samples += len(block_SC)
                 finite = finite and bool(np.isfinite(block_SC).all())
             promised, sample_rate_hz, channels = sound.frames, sound.samplerate, sound.channels
-    except soundfile.LibsndfileError:
+    except soundfile.SoundFileError:
         return _unreadable("damaged, or not audio", sha256)
     if samples < promised:
         return _unreadable(f"truncated: {samples} of the {promised} samples that its header promises", sha256)

@@ -122,8 +122,7 @@ def _measure(
 
     records: list[tuple[object, ...]] = []
     problems: list[list[Problem]] = []
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as pool, progress("validate", len(rows), "rows") as advance:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("validate", len(rows), "rows") as advance:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = rows[start : start + ROWS_AT_ONCE]
             for row, (file, heard) in zip(batch, pool.map(listen, batch), strict=True):
