@@ -42,7 +42,8 @@ MAX_SENTENCE_CHARACTERS = 160
 CODES_PER_CHARACTER = 8
 CODES_PER_SENTENCE = 24
 """A sentence may have 24 + 8 codes per character (1.1 s + 0.37 s): nearly three times as long as speech at an ordinary
-pace, 7 Amharic characters a second. A model that has not learned to stop would babble on to the end of its position table, 28 s."""
+pace, 7 Amharic characters a second. A model that has not learned to stop would babble on to the end of its position
+table, 28 s."""
 
 
 @dataclass(frozen=True)
