@@ -1,0 +1,190 @@
+"""A training that is killed, stopped or continued ends bit for bit where an uninterrupted one ends."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_training import DATASET, Prepared, config_with
+
+from xtts_framework.config import TrainConfig
+from xtts_framework.errors import UserError
+from xtts_framework.files import read_json, sha256_of
+from xtts_framework.layout import RunFolder
+from xtts_framework.stages.train import train
+from xtts_framework.training.checkpoint import list_checkpoints, save_checkpoint
+
+RECIPE: dict[str, Any] = {
+    "max_steps": 16,
+    "eval_every_steps": 6,
+    "save_every_steps": 2,
+    "log_every_updates": 3,
+    "milestones": [7],
+    "dropout": 0.1,
+    "new_token_lr_scale": 2.0,
+}
+"""Eight updates; saves fall between logs, a milestone and the dropout of every update must come out the same."""
+TIMING = ("clips_per_s",)
+POLL_S = 0.001
+
+
+def context() -> Any:
+    """Real processes that start quickly: a server imports torch and coqui once and forks from there."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["xtts_framework.stages.train", "TTS.tts.layers.xtts.gpt"])
+    return server
+
+
+def run_in_process(prepared: Prepared, run: RunFolder, config: TrainConfig) -> BaseProcess:
+    arguments = (config, prepared.base, run, {DATASET: prepared.dataset})
+    process: BaseProcess = context().Process(target=train, args=arguments, kwargs={"device": "cpu"})
+    process.start()
+    return process
+
+
+def curve(run: RunFolder) -> list[dict[str, Any]]:
+    records = map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
+    return [{key: value for key, value in record.items() if key not in TIMING} for record in records]
+
+
+def final_files(run: RunFolder) -> dict[str, str]:
+    last = run.path / read_json(run.summary)["checkpoints"][-1]["folder"]
+    return {name: sha256_of(last / name) for name in ("model.safetensors", "optimizer.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = prepared.new_run(tmp_path_factory.mktemp("uninterrupted") / "run")
+    process = run_in_process(prepared, run, config_with(**RECIPE))
+    process.join()
+    assert process.exitcode == 0
+    return run
+
+
+def after_lines(run: RunFolder, count: int) -> Callable[[], bool]:
+    """Whether more than `count` records have been written."""
+    return lambda: run.metrics.is_file() and len(run.metrics.read_bytes().splitlines()) > count
+
+
+def while_saving(run: RunFolder, after_step: int) -> Callable[[], bool]:
+    """Whether a checkpoint beyond a step is half written."""
+
+    def is_saving() -> bool:
+        partial = run.checkpoints.glob("*/.partial-step-*")
+        return any(int(path.name.rpartition("-")[2]) > after_step for path in partial)
+
+    return is_saving
+
+
+def kill_when(process: BaseProcess, moment: Callable[[], bool]) -> None:
+    while process.is_alive() and not moment():
+        time.sleep(POLL_S)
+    process.kill()
+    process.join()
+
+
+def test_killed_trainings_end_bit_for_bit_like_uninterrupted_ones(
+    prepared: Prepared, uninterrupted: RunFolder, tmp_path: Path
+) -> None:
+    """SIGKILL at three moments, one of them while a checkpoint is being written."""
+    run, config, choose = prepared.new_run(tmp_path / "run"), config_with(**RECIPE), random.Random(1)
+    moments = [after_lines(run, choose.randint(1, 3)), while_saving(run, choose.randint(3, 7)), after_lines(run, 5)]
+    for moment in moments:
+        process = run_in_process(prepared, run, config)
+        kill_when(process, moment)
+        assert process.exitcode == -signal.SIGKILL and not run.summary.exists()
+    process = run_in_process(prepared, run, config)
+    process.join()
+    assert process.exitcode == 0
+    assert final_files(run) == final_files(uninterrupted)
+    assert curve(run) == curve(uninterrupted)
+    ours, theirs = read_json(run.summary), read_json(uninterrupted.summary)
+    for timing in ("clips_per_s", "wall_s"):
+        assert ours.pop(timing) > 0 and theirs.pop(timing) > 0
+    assert ours == theirs
+
+
+def test_tensorboard_shows_every_step_once_after_interruptions(prepared: Prepared, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, config = prepared.new_run(tmp_path / "run"), config_with(milestones=[3], save_every_steps=6)
+    kill_when(run_in_process(prepared, run, config), after_lines(run, 4))
+    process = run_in_process(prepared, run, config)
+    process.join()
+    assert process.exitcode == 0
+    events = EventAccumulator(str(run.training)).Reload()
+    assert [event.step for event in events.Scalars("train/loss_total")] == [2, 4, 6, 8]
+    assert [event.step for event in events.Scalars("eval/loss_total")] == [0, 4, 8]
+
+
+@pytest.fixture
+def stopped(prepared: Prepared, tmp_path: Path) -> Iterator[RunFolder]:
+    """A training that its time limit has stopped after its first update."""
+    run = prepared.new_run(tmp_path / "run")
+    with pytest.raises(UserError, match="unfinished: stopped and saved at step 2") as unfinished:
+        train(config_with(), prepared.base, run, {DATASET: prepared.dataset}, device="cpu", max_seconds=0)
+    assert unfinished.value.exit_code == os.EX_TEMPFAIL and not run.summary.exists()
+    yield run
+
+
+def test_time_limit_saves_and_each_attempt_advances(prepared: Prepared, stopped: RunFolder) -> None:
+    for step in (4, 6):
+        with pytest.raises(UserError, match=f"saved at step {step}"):
+            train(config_with(), prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu", max_seconds=0)
+    train(config_with(), prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu", max_seconds=0)
+    assert read_json(stopped.summary)["steps"] == 8
+
+
+def test_damaged_newest_checkpoint_is_named_and_the_one_before_continues(
+    prepared: Prepared, stopped: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_with(max_steps=4)
+    train(config, prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu")
+    summary = read_json(stopped.summary)
+    newest = list_checkpoints(next(stopped.checkpoints.iterdir()))[-1]
+    weights = newest.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    capsys.readouterr()
+    train(config, prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu")
+    log = capsys.readouterr().err
+    assert f"{newest.folder}: damaged checkpoint (model.safetensors)" in log and "continues from step 2" in log
+    assert read_json(stopped.summary)["eval"] == summary["eval"]
+
+
+def test_weights_alone_and_foreign_folders_cannot_be_resumed(prepared: Prepared, stopped: RunFolder) -> None:
+    first = list_checkpoints(next(stopped.checkpoints.iterdir()))[0]
+    assert not first.is_full
+    state = {key: value for key, value in first.state.items() if key != "files"}
+    for folder, message in ((first.folder, "weights only"), (stopped.training, "no complete checkpoint")):
+        with pytest.raises(UserError, match=message):
+            train(config_with(), prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu", resume=folder)
+    other = save_checkpoint(stopped.path / "other", {}, {}, state | {"fingerprint_inputs": {}})
+    with pytest.raises(UserError, match=r"training\.seed: new"):
+        train(config_with(), prepared.base, stopped, {DATASET: prepared.dataset}, device="cpu", resume=other)
+
+
+def test_sigterm_saves_and_the_command_exits_75(prepared: Prepared, tmp_path: Path) -> None:
+    run = prepared.new_run(tmp_path / "run")
+    program = [sys.executable, "-c", "from xtts_framework.cli.main import main; main()", "train", "--device", "cpu"]
+    arguments = prepared.arguments(run, config_with(max_steps=1000, max_epochs=100))
+    process = subprocess.Popen([*program, *arguments], stderr=subprocess.PIPE, text=True)
+    reached_update = after_lines(run, 2)
+    while process.poll() is None and not reached_update():
+        time.sleep(POLL_S)
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate()
+    assert process.returncode == os.EX_TEMPFAIL, log
+    assert "SIGTERM received" in log and "Start the same command again to continue" in log
+    newest = list_checkpoints(next(run.checkpoints.iterdir()))[-1]
+    assert newest.is_full and newest.damaged_files() == []
