@@ -1,0 +1,302 @@
+"""Every row is accepted or refused with all its reasons; nothing is lost, changed, or read outside of the dataset."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+
+from xtts_framework.config import ValidateConfig, ValidationConfig
+from xtts_framework.data.manifest import MANIFEST
+from xtts_framework.errors import UserError
+from xtts_framework.files import read_json
+from xtts_framework.layout import DatasetFolder
+from xtts_framework.stages.validate import validate
+
+RATE_HZ = 22050
+LETTERS = "ሀለሐመሠረሰሸቀበተቸኀነኘአከኸወዐዘዠየደጀገጠጨጰጸፀፈፐ"
+
+
+def distinct_text(number: int) -> str:
+    return f"ሰላም {LETTERS[number // len(LETTERS)]}{LETTERS[number % len(LETTERS)]}"
+
+
+def write_noise(path: Path, seed: int, seconds: float = 1.0, rate_hz: int = RATE_HZ, **options: Any) -> None:
+    noise = np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * rate_hz))
+    soundfile.write(path, noise, rate_hz, **options)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Six good clips."""
+    folder = tmp_path / "dataset"
+    (folder / "wavs").mkdir(parents=True)
+    for number in range(6):
+        write_noise(folder / "wavs" / f"clip{number}.wav", number)
+    (folder / "metadata.csv").write_text("".join(f"clip{n}.wav|{distinct_text(n)}\n" for n in range(6)))
+    return folder
+
+
+@pytest.fixture
+def run(
+    dataset: Path, tmp_path: Path
+) -> Callable[..., tuple[DatasetFolder, dict[str, Any], dict[int, dict[str, str]]]]:
+    """Validates `dataset`; returns the results, `validation.json` and the rejects by line."""
+
+    def run(**options: Any) -> tuple[DatasetFolder, dict[str, Any], dict[int, dict[str, str]]]:
+        out = DatasetFolder(tmp_path / "results" / "datasets" / "d")
+        config = ValidateConfig.model_validate({"dataset": {"path": dataset, "language": "am", **options}})
+        validate(config, out)
+        return out, read_json(out.validation), read_rejects(out)
+
+    return run
+
+
+def read_rejects(out: DatasetFolder) -> dict[int, dict[str, str]]:
+    with out.rejects.open(encoding="utf-8", newline="") as stream:
+        return {int(row["line"]): row for row in csv.DictReader(stream)}
+
+
+def add_rows(dataset: Path, *rows: str) -> None:
+    with (dataset / "metadata.csv").open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{row}\n" for row in rows)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_good_rows_become_the_manifest(run: Any, dataset: Path) -> None:
+    out, validation, rejects = run()
+    manifest = pl.read_parquet(out.manifest)
+    assert manifest.columns == list(MANIFEST.columns)
+    assert manifest["clip_id"].to_list() == [f"clip{number}" for number in range(6)]
+    assert manifest.row(0, named=True) | {"split": "train"} == {
+        "clip_id": "clip0",
+        "line": 1,
+        "file": "wavs/clip0.wav",
+        "audio_sha256": hashlib.sha256((dataset / "wavs" / "clip0.wav").read_bytes()).hexdigest(),
+        "duration_s": 1.0,
+        "sample_rate_hz": RATE_HZ,
+        "channels": 1,
+        "text": distinct_text(0),
+        "normalized": distinct_text(0),
+        "speaker": "",
+        "language": "am",
+        "split": "train",
+    }
+    assert manifest["split"].value_counts().sort("split").rows() == [("eval", 3), ("train", 3)]
+    assert rejects == {}
+    assert {key: validation[key] for key in ("rows", "accepted", "rejected", "codes", "train", "eval")} == {
+        "rows": 6,
+        "accepted": 6,
+        "rejected": 0,
+        "codes": {},
+        "train": 3,
+        "eval": 3,
+    }
+    assert validation["duration_s"] == {"train": 3.0, "eval": 3.0}
+    assert sum(validation["histograms"]["duration_s"]["counts"]) == 6
+    assert sum(validation["histograms"]["characters_per_second"]["counts"]) == 6
+
+
+def test_every_fault_has_its_code_and_a_row_has_all_of_its_codes(run: Any, dataset: Path) -> None:
+    wavs = dataset / "wavs"
+    write_noise(wavs / "short.wav", 10, seconds=0.2, rate_hz=8000)
+    write_noise(wavs / "long.wav", 11, seconds=12)
+    write_noise(wavs / "none.wav", 12, seconds=0)
+    write_noise(wavs / "cut.wav", 13)
+    (wavs / "cut.wav").write_bytes((wavs / "cut.wav").read_bytes()[:-100])
+    (wavs / "text.wav").write_text("not audio")
+    (wavs / "empty.wav").touch()
+    write_noise(dataset.parent / "outside.wav", 14)
+    soundfile.write(wavs / "nan.wav", np.full(RATE_HZ, np.nan), RATE_HZ, subtype="FLOAT")
+    (wavs / "copy.wav").write_bytes((wavs / "clip0.wav").read_bytes())
+    expected = {
+        "short.wav|በ2015 ሰላም": {"too_short", "low_sample_rate", "digits"},
+        "long.wav|ሰላም": {"too_long"},
+        "none.wav|ሰላም": {"empty_audio"},
+        "cut.wav|ሰላም": {"unreadable_audio"},
+        "text.wav|": {"unreadable_audio", "empty_text"},
+        "empty.wav|ሰላም": {"unreadable_audio"},
+        "nan.wav|ሰላም": {"non_finite_samples"},
+        "copy.wav|ሰላም": {"duplicate_audio"},
+        "clip1.wav|ሌላ": {"duplicate_file"},
+        "gone.wav|ሰላም": {"missing_audio"},
+        "../outside.wav|ሰላም": {"outside_dataset"},
+        "/etc/hostname|ሰላም": {"outside_dataset"},
+        f"gone2.wav|{'ሀ' * 500}": {"missing_audio", "text_too_long"},
+        "clip2.wav|ሰላም|ዓለም|x|y": {"wrong_field_count"},
+        "lonely": {"wrong_field_count"},
+    }
+    add_rows(dataset, *expected)
+    out, validation, rejects = run()
+    assert {line: set(row["codes"].split(";")) for line, row in rejects.items()} == dict(
+        enumerate(expected.values(), start=7)
+    )
+    assert pl.read_parquet(out.manifest)["line"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert (validation["rows"], validation["accepted"], validation["rejected"]) == (21, 6, 15)
+    assert sum(validation["codes"].values()) == sum(map(len, expected.values()))
+    assert rejects[20]["detail"] == (
+        "expected 2 or 3 fields separated by '|', found 5. clip2.wav|ሰላም|ዓለም|x|y "
+        "If the text itself contains '|', quote the field."
+    )
+    assert validation["examples"]["too_long"] == [
+        {"line": 8, "file": "long.wav", "detail": "12.00 s, longer than 11.6 s"}
+    ]
+
+
+def test_speakers_come_from_coquis_header(run: Any, dataset: Path) -> None:
+    rows = "".join(f"wavs/clip{n}.wav|{distinct_text(n)}|speaker{n % 2}\n" for n in range(6))
+    (dataset / "metadata.csv").write_text(f"audio_file|text|speaker_name\n{rows}")
+    out, validation, _ = run()
+    assert pl.read_parquet(out.manifest)["speaker"].to_list() == ["speaker0", "speaker1"] * 3
+    assert validation["speakers"] == {"speaker0": 3, "speaker1": 3}
+
+
+def test_the_dataset_is_only_read_and_twice_gives_the_same_bytes(run: Any, dataset: Path) -> None:
+    add_rows(dataset, "gone.wav|ሰላም", "clip1.wav|ሌላ")
+    before = contents(dataset)
+    out, *_ = run()
+    first = contents(out.path)
+    run()
+    assert contents(dataset) == before
+    assert contents(out.path) == first
+    assert len(first) == 3
+
+
+def test_a_dataset_without_a_good_row_is_refused_with_its_reasons(run: Any, dataset: Path, tmp_path: Path) -> None:
+    out, *_ = run()
+    (dataset / "metadata.csv").write_text("gone.wav|ሰላም\ngone.wav|2015\n")
+    with pytest.raises(UserError) as error:
+        run()
+    assert "not one of 2 rows is fit for training" in str(error.value)
+    assert "missing_audio: 2, first in line 1, gone.wav: no such file" in str(error.value)
+    assert str(out.rejects) in str(error.value)
+    assert not out.manifest.exists()
+    assert set(read_rejects(out)) == {1, 2}
+    validation = read_json(out.validation)
+    assert (validation["rows"], validation["accepted"], validation["rejected"], validation["train"]) == (2, 0, 2, 0)
+
+
+def test_one_good_clip_alone_is_refused(run: Any, dataset: Path) -> None:
+    (dataset / "metadata.csv").write_text("clip0.wav|ሰላም\n")
+    with pytest.raises(UserError, match="two clips with different texts"):
+        run()
+
+
+def test_mistakes_of_the_whole_dataset_are_named(run: Any, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"elsewhere: no such folder; expected a dataset"):
+        run(path=tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"other\.csv: cannot be read"):
+        run(metadata="other.csv")
+    with pytest.raises(UserError, match=r"language 'xx'.*\n?.*am"):
+        run(language="xx")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = ValidateConfig.model_validate({"dataset": {"path": dataset, "language": "am"}})
+    with pytest.raises(UserError, match=r"file/results: results cannot be written there"):
+        validate(config, DatasetFolder(tmp_path / "file" / "results"))
+
+
+def test_the_command_ends_in_a_message_and_imports_no_torch(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "validate.yaml").write_text(f"dataset: {{path: {dataset}, language: am}}\n")
+    program = (
+        "import sys; from xtts_framework.cli.main import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(sorted({'torch', 'TTS', 'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, "validate", "--config", tmp_path / "validate.yaml", "--out"]
+    done = subprocess.run([*command, tmp_path / "out"], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert "6 rows: 6 accepted (3 to train, 3 to evaluate, 0.00 h), 0 rejected" in done.stderr
+    (dataset / "metadata.csv").unlink()
+    failed = subprocess.run([*command, tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: ")
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_demos_faulty_rows_are_refused_and_the_others_accepted(speech_dataset: Path, tmp_path: Path) -> None:
+    out = DatasetFolder(tmp_path / "out")
+    validate(ValidateConfig.model_validate({"dataset": {"path": speech_dataset, "language": "am"}}), out)
+    assert pl.read_parquet(out.manifest)["line"].to_list() == list(range(1, 25))
+    assert set(read_rejects(out)) == {25, 26, 27, 28, 29}
+
+
+def test_damaged_recordings_never_break_the_stage(dataset: Path, tmp_path: Path) -> None:
+    """300 recordings with bytes overwritten, cut or inserted, most of them in their headers."""
+    dice = random.Random(1)
+    sources = []
+    for name, subtype in (("s.wav", "PCM_16"), ("f.wav", "FLOAT"), ("s.flac", "PCM_16"), ("s.ogg", "VORBIS")):
+        write_noise(tmp_path / name, 1, seconds=0.6, subtype=subtype)
+        sources.append((Path(name).suffix, (tmp_path / name).read_bytes()))
+    names = [damage(dataset / "wavs", number, *dice.choice(sources), dice) for number in range(300)]
+    add_rows(dataset, *(f"{name}|{distinct_text(number)}" for number, name in enumerate(names, 10)))
+    out = DatasetFolder(tmp_path / "out")
+    validate(ValidateConfig.model_validate({"dataset": {"path": dataset, "language": "am"}}), out)
+    accepted = set(pl.read_parquet(out.manifest)["line"])
+    refused = set(read_rejects(out))
+    assert accepted | refused == set(range(1, 307))
+    assert not accepted & refused
+    assert len(refused) > 100
+    assert accepted > set(range(1, 7))
+
+
+def damage(folder: Path, number: int, suffix: str, content: bytes, dice: random.Random) -> str:
+    damaged = bytearray(content)
+    for _ in range(dice.randint(1, 4)):
+        position = dice.randrange(min(len(damaged), dice.choice([64, 64, len(damaged)])))
+        match dice.randrange(3):
+            case 0:
+                damaged[position] = dice.randrange(256)
+            case 1:
+                damaged[position : position + 4] = dice.randbytes(4)
+            case 2:
+                del damaged[position : position + dice.choice([1, 4, 20_000])]
+    name = f"damaged{number}{suffix}"
+    (folder / name).write_bytes(damaged)
+    return name
+
+
+def test_damaged_metadata_never_breaks_the_stage(dataset: Path, tmp_path: Path) -> None:
+    """150 damaged metadata files: each is refused as a whole, in words, or every row of it is accounted for."""
+    dice = random.Random(2)
+    rows = [f'clip{number}.wav|"{distinct_text(number)}"|{distinct_text(number + 6)}' for number in range(6)]
+    wanted = ValidationConfig(eval_min=1)
+    config = ValidateConfig.model_validate({"dataset": {"path": dataset, "language": "am", "validation": wanted}})
+    outcomes = set()
+    for number in range(150):
+        encoding = dice.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16"])
+        content = bytearray(dice.choice(["\n", "\r\n"]).join(rows).encode(encoding))
+        for _ in range(dice.randint(1, 5)):
+            position = dice.randrange(len(content))
+            piece = dice.choice([b"|", b'"', b"\n", b"\r", b"../", b"|\n", dice.randbytes(1)])
+            content[position : position + dice.choice([0, 0, 1, 8])] = piece
+        (dataset / "metadata.csv").write_bytes(content)
+        out = DatasetFolder(tmp_path / "out" / str(number))
+        try:
+            validate(config, out)
+        except UserError:
+            outcomes.add("refused")
+        if out.validation.exists():
+            validation = read_json(out.validation)
+            outcomes.add("rejects" if validation["rejected"] else "accepted")
+            assert validation["rows"] == validation["accepted"] + validation["rejected"]
+            assert validation["rejected"] == len(read_rejects(out))
+            if out.manifest.exists():
+                assert validation["accepted"] == pl.read_parquet(out.manifest).height
+    assert outcomes >= {"refused", "rejects"}
