@@ -41,7 +41,6 @@ class Shape:
     Args:
         layers, model_dim, heads: of the GPT; `model_dim / heads` is the width of a head.
         dvae_hidden, codebook_dim: of the DVAE.
-        codewords: codewords fitted on speech; the rest of the 1024 lie far away and are never chosen.
     """
 
     layers: int
@@ -49,14 +48,15 @@ class Shape:
     heads: int
     dvae_hidden: int
     codebook_dim: int
-    codewords: int
 
 
 SHAPES = {
-    "tiny": Shape(layers=4, model_dim=128, heads=4, dvae_hidden=64, codebook_dim=32, codewords=320),
-    "xtts-v2": Shape(layers=30, model_dim=1024, heads=16, dvae_hidden=512, codebook_dim=512, codewords=1024),
+    "tiny": Shape(layers=4, model_dim=128, heads=4, dvae_hidden=64, codebook_dim=32),
+    "xtts-v2": Shape(layers=30, model_dim=1024, heads=16, dvae_hidden=512, codebook_dim=512),
 }
 CODES = 1024
+FITTED_CODES = 320
+"""Codewords fitted on speech; the others lie far away and are never chosen, which keeps the codes learnable."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
         mels = [mel / mel_stats[:, None] for mel in log_mels]
         dvae = build_dvae(hidden_dim=shape.dvae_hidden, codebook_dim=shape.codebook_dim, num_tokens=CODES).eval()
         _make_encoder_smooth(dvae)
-        _fit_codebook(dvae, mels, codewords=shape.codewords, seed=seed)
+        _fit_codebook(dvae, mels, seed=seed)
         vocab = train_vocabulary()
         config = _config(shape, vocab)
         gpt, decoder = _random_gpt(config.model_args), _random_decoder(config.model_args)
@@ -214,25 +214,22 @@ def _set_signed_pairs(conv: nn.Conv1d, directions: Tensor, window: Tensor) -> No
     conv.bias.zero_()
 
 
-def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, codewords: int, seed: int) -> None:
-    """Put `codewords` of the codebook where the speech is (k-means), and the others out of its reach."""
+def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, seed: int) -> None:
+    """Put `FITTED_CODES` codewords where the speech is (k-means), and the others out of its reach."""
     import torch
     from scipy.cluster.vq import kmeans2  # type: ignore[import-untyped]
 
     frames_NC = torch.cat([dvae.encoder(mel[None])[0].T for mel in mels])
-    if len(frames_NC) < 2 * codewords:
+    needed = 2 * FITTED_CODES
+    if len(frames_NC) < needed:
         raise UserError(
-            f"The speech gives {len(frames_NC)} audio codes, but {codewords} codewords need at least {2 * codewords}: "
-            f"about {math.ceil(2 * codewords * 1024 / SAMPLE_RATE_HZ)} s of recordings."
+            f"The speech gives {len(frames_NC)} audio codes, but {FITTED_CODES} codewords need at least {needed}: "
+            f"about {math.ceil(needed * 1024 / SAMPLE_RATE_HZ)} s of recordings."
         )
-    centres_KC, _ = kmeans2(frames_NC.double().numpy(), codewords, iter=20, minit="++", rng=seed)
-    far_away = 100.0 * frames_NC.abs().max() * (1 + torch.arange(CODES - codewords))
-    embed_KC = torch.cat(
-        [
-            torch.from_numpy(centres_KC).float(),
-            far_away[:, None].expand(-1, frames_NC.shape[1]),
-        ]
-    )
+    centres_KC, _ = kmeans2(frames_NC.double().numpy(), FITTED_CODES, iter=20, minit="++", rng=seed)
+    far_away_K = 100.0 * frames_NC.abs().max() * (1 + torch.arange(CODES - FITTED_CODES))
+    far_away_KC = far_away_K[:, None].expand(-1, frames_NC.shape[1])
+    embed_KC = torch.cat([torch.from_numpy(centres_KC).float(), far_away_KC])
     dvae.codebook.embed.copy_(embed_KC.T)
     dvae.codebook.embed_avg.copy_(embed_KC.T)
 
