@@ -68,6 +68,13 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(
     assert "step-00000002" in capsys.readouterr().err
 
 
+def test_no_intact_checkpoint_is_an_error_not_a_new_beginning(tmp_path: Path) -> None:
+    for step in (1, 2):
+        (save(tmp_path, step) / MODEL_FILE).write_bytes(b"")
+    with pytest.raises(UserError, match="2 damaged checkpoints and no intact one"):
+        newest_intact(tmp_path)
+
+
 def test_last_full_and_best_weights_are_kept(tmp_path: Path) -> None:
     for step, loss in enumerate([5.0, 1.0, 3.0, 2.0, 4.0, 6.0]):
         save(tmp_path, step, loss=loss)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from small_training import DATASET, EVAL_CLIPS, Prepared, config_with
 
+from xtts_framework.config import TrainConfig
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, sha256_of
 from xtts_framework.layout import DatasetFolder, RunFolder
@@ -147,6 +148,24 @@ def test_early_stopping_stops_and_selects_an_earlier_checkpoint(train_once: Trai
     assert summary["steps"] == best + 2 * 2 < 100
     select(run)
     assert read_json(run.selected)["step"] == best
+
+
+def test_all_options_work_together_and_replay_gets_its_share(
+    prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"conditioning": "speaker", "mask_conditioned_loss": True, "precision": "bf16", "max_grad_norm": 1.0}
+    config = config_with(freezing={"policy": "auto"}, new_token_lr_scale=5.0, **options).model_dump()
+    config["datasets"]["replay"] = {"share": 0.25}
+    config["languages"]["replay"] = config["languages"][DATASET]
+    run = prepared.new_run(tmp_path / "run")
+    datasets = {DATASET: prepared.dataset, "replay": prepared.dataset}
+    train(TrainConfig.model_validate(config), prepared.base, run, datasets, device="cpu")
+    summary = read_json(run.summary)
+    assert summary["eval"]["best"]["loss_total"] < summary["eval"]["first"]["loss_total"]
+    assert summary["freezing"]["frozen"] > 0 and summary["datasets"]["replay"]["train"] == 20
+    state = read_json(run.path / summary["checkpoints"][-1]["folder"] / "state.json")
+    assert state["sampler"] == {"": 12, "replay": 4}
+    assert "dataset replay: 20 training clips" in capsys.readouterr().err
 
 
 def test_epochs_end_a_training_too(train_once: TrainOnce) -> None:

@@ -133,16 +133,26 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def newest_intact(folder: Path) -> Checkpoint | None:
-    """The latest full checkpoint whose files are as they were saved; damaged ones are named and passed over."""
-    for path in sorted(_step_folders(folder), reverse=True):
+    """The latest full checkpoint whose files are as they were saved; damaged ones are named and passed over.
+
+    Raises:
+        UserError: there are damaged checkpoints and no intact one; beginning anew would remove them.
+    """
+    passed_over = 0
+    for path in sorted(_step_folders(folder), key=_step_of, reverse=True):
         checkpoint = read_checkpoint(path)
-        if checkpoint is None:
-            say(f"{path}: incomplete or damaged checkpoint, trying the one before")
-        elif checkpoint.is_full:
-            damaged = checkpoint.damaged_files()
-            if not damaged:
-                return checkpoint
-            say(f"{path}: damaged checkpoint ({', '.join(damaged)}), trying the one before")
+        if not (path / COMPLETE).is_file() or (checkpoint and not checkpoint.is_full):
+            continue
+        damaged = checkpoint.damaged_files() if checkpoint else [STATE_FILE]
+        if checkpoint and not damaged:
+            return checkpoint
+        passed_over += 1
+        say(f"{path}: damaged checkpoint ({', '.join(damaged)}), trying the one before")
+    if passed_over:
+        raise UserError(
+            f"{folder}: {passed_over} damaged checkpoints and no intact one to continue from. Copy them back from a "
+            "backup, or begin again with --restart, which removes them."
+        )
     return None
 
 

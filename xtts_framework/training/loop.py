@@ -13,7 +13,6 @@ import torch
 from xtts_framework.config import TrainingConfig
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
-from xtts_framework.files import write_json
 from xtts_framework.model.rows import merged_state_dict
 from xtts_framework.plugins import Plugins
 from xtts_framework.training.checkpoint import prune_checkpoints, save_checkpoint
@@ -23,6 +22,7 @@ from xtts_framework.training.listeners import MetricsFile
 from xtts_framework.training.optimizer import optimizer_tensors
 from xtts_framework.training.sampling import Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
+from xtts_framework.training.skipped import write_skipped
 from xtts_framework.training.state import LogWindow, TrainingState
 from xtts_framework.training.stopping import StopRequest
 from xtts_framework.training.update import Updater, UpdateResult
@@ -66,6 +66,7 @@ class Training:
     updated: bool = False
     unsaved: bool = True
     slowest_update_s: float = 0.0
+    slowest_evaluation_s: float = 0.0
     slowest_save_s: float = 0.0
     timed_until: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
@@ -102,7 +103,8 @@ class Training:
 
     def interrupted_because(self) -> str | None:
         """Why to stop unfinished, or None. A time limit lets at least one update pass, or no attempt would advance."""
-        return self.stop.reason(reserve_s=self.slowest_update_s + self.slowest_save_s if self.updated else -math.inf)
+        reserve_s = self.slowest_update_s + self.slowest_evaluation_s + self.slowest_save_s
+        return self.stop.reason(reserve_s=reserve_s if self.updated else -math.inf)
 
     def evaluation_is_due(self) -> bool:
         last, every = self.state.last, self.config.eval_every_steps
@@ -117,7 +119,8 @@ class Training:
         self.unsaved = True
         metrics = {f"eval/{name}": value for name, value in evaluation.losses.items()}
         self.plugins.hook.xtts_on_metrics(step=self.step, metrics=metrics)
-        self.timed_until = time.monotonic()
+        started, self.timed_until = self.timed_until, time.monotonic()
+        self.slowest_evaluation_s = max(self.slowest_evaluation_s, self.timed_until - started)
 
     def full_save_is_due(self) -> bool:
         every = self.config.save_every_steps
@@ -225,30 +228,13 @@ class Training:
         self.timed_until = now
 
     def record_skipped(self, number: int, result: UpdateResult) -> None:
-        """Write down which clips an update that was not finite had; the weights never saw it."""
+        """Write down an update that was not finite; the weights never saw it."""
         self.state.skipped_batches += 1
         self.state.skipped_in_row += 1
-        clips = [
-            {"clip": clip, "loss_mel": mel, "loss_text": text}
-            for clip_ids, losses in result.losses
-            for clip, mel, text in zip(clip_ids, *losses.tolist(), strict=True)
-        ]
-        broken = [clip["clip"] for clip in clips if not math.isfinite(clip["loss_mel"] + clip["loss_text"])]
-        path = self.skipped / f"update-{number:08d}.json"
-        write_json(path, {"update": number, "broken": broken, "clips": [_without_nan(clip) for clip in clips]})
-        what = f"the loss of {', '.join(broken[:5])} is not finite" if broken else "its gradient is not finite"
-        say(f"update {number}: skipped, {what}; all its clips are listed in {path}")
+        cause = write_skipped(self.skipped, number, result)
         if self.state.skipped_in_row >= SKIPPED_IN_ROW_LIMIT:
             raise UserError(
-                f"update {number}: {SKIPPED_IN_ROW_LIMIT} updates in a row were not finite, {what}.\n"
+                f"update {number}: {SKIPPED_IN_ROW_LIMIT} updates in a row were not finite, {cause}.\n"
                 f"  The weights are those of the last good update. Look at {self.skipped}; a lower learning_rate, "
                 "max_grad_norm: 1.0 or precision: fp32 usually helps."
             )
-
-
-def _without_nan(clip: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: such a loss is written as text."""
-    return {
-        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in clip.items()
-    }

@@ -16,12 +16,11 @@ class StopRequest:
     """Asks the loop to save and stop at the next update.
 
     Args:
-        started: `time.monotonic()` from which `max_seconds` counts.
-        max_seconds: seconds after which the process must have ended; None: no limit.
+        max_seconds: seconds from now after which the process must have ended; None: no limit.
     """
 
-    def __init__(self, started: float, max_seconds: float | None) -> None:
-        self._started = started
+    def __init__(self, max_seconds: float | None) -> None:
+        self.started = time.monotonic()
         self._max_seconds = max_seconds
         self._signal: str | None = None
 
@@ -29,11 +28,11 @@ class StopRequest:
         """Why to stop now, or None.
 
         Args:
-            reserve_s: seconds that one more update and the last save would take.
+            reserve_s: seconds that one more update, an evaluation and the last save would take.
         """
         if self._signal:
             return f"{self._signal} received"
-        if self._max_seconds is not None and time.monotonic() - self._started + reserve_s >= self._max_seconds:
+        if self._max_seconds is not None and time.monotonic() - self.started + reserve_s >= self._max_seconds:
             return f"the time limit of {self._max_seconds:g} s"
         return None
 
