@@ -327,6 +327,7 @@ class ExportConfig(Strict):
     run: str
     base: str
     languages: dict[str, LanguageConfig]
+    dataset_paths: dict[str, Path]
     training: TrainingConfig
 
 
@@ -361,7 +362,7 @@ def stage_configs(project: ProjectConfig) -> Iterator[tuple[str, Strict]]:
         )
         yield (
             f"{folder}/export.yaml",
-            ExportConfig(run=name, base=project.base, languages=languages, training=run.training),
+            ExportConfig(run=name, base=project.base, languages=languages, dataset_paths=paths, training=run.training),
         )
         yield (
             f"{folder}/synthesize.yaml",

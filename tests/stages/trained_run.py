@@ -11,7 +11,6 @@ import polars
 import soundfile
 
 from xtts_framework.config import (
-    EncodeConfig,
     ExportConfig,
     LanguageConfig,
     SynthesisConfig,
@@ -19,9 +18,8 @@ from xtts_framework.config import (
     TokenizeConfig,
     TokenizerConfig,
     TrainingConfig,
-    dump_yaml,
 )
-from xtts_framework.files import sha256_of, write_json, write_text
+from xtts_framework.files import sha256_of, write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 
 if TYPE_CHECKING:
@@ -56,7 +54,11 @@ class TrainedRun:
     @property
     def export_config(self) -> ExportConfig:
         return ExportConfig(
-            run="spoken", base="bases/tiny", languages={"speech": AMHARIC}, training=TrainingConfig(learning_rate=3e-4)
+            run="spoken",
+            base="bases/tiny",
+            languages={"speech": AMHARIC},
+            dataset_paths={"speech": self.recordings},
+            training=TrainingConfig(learning_rate=3e-4),
         )
 
     def synthesize_config(self, **synthesis: Any) -> SynthesizeConfig:
@@ -137,8 +139,6 @@ def _write_dataset(trained: TrainedRun) -> None:
         row["split"] = "eval"
     trained.dataset.path.mkdir(parents=True)
     polars.DataFrame(rows).write_parquet(trained.dataset.manifest)
-    encode = dump_yaml(EncodeConfig(dataset_path=trained.recordings))
-    write_text(trained.dataset.path / "config" / "encode.yaml", encode)
 
 
 def _weights(base_folder: Path, vocab: Path, seed: int) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xtts_framework
-from xtts_framework.config import EncodeConfig, ExportConfig, LanguageConfig, read_config
+from xtts_framework.config import ExportConfig, LanguageConfig
 from xtts_framework.console import say
 from xtts_framework.data.evaluation_clips import EvaluationClip, choose_voice, read_evaluation_clips
 from xtts_framework.errors import UserError
@@ -42,7 +42,7 @@ def export(config: ExportConfig, base_folder: Path, run: RunFolder, datasets: Ma
     checkpoint = _selected_checkpoint(run)
     packs = [_describe_pack(plugins, language) for language in _languages(config)]
     description = _describe(config, base, run, datasets, checkpoint)
-    voice = _default_voice(datasets)
+    voice = _default_voice(config, datasets)
     card = _card_template().render(**description, packs=packs, voice=voice)
     with replacing_folder(run.bundle) as folder:
         write_bundle(
@@ -139,13 +139,10 @@ def _licence(config: ExportConfig, base: Base) -> str:
     return str(read_json(made_from)["base"]["licence"]) if made_from.is_file() else UNKNOWN_LICENCE
 
 
-def _default_voice(datasets: Mapping[str, DatasetFolder]) -> EvaluationClip | None:
+def _default_voice(config: ExportConfig, datasets: Mapping[str, DatasetFolder]) -> EvaluationClip | None:
     """An evaluation clip of the first dataset; None if the recordings cannot be found."""
-    for dataset in datasets.values():
-        encode = dataset.path / "config" / "encode.yaml"
-        if not (encode.is_file() and dataset.manifest.is_file()):
-            continue
-        voice = choose_voice(read_evaluation_clips(dataset, read_config(encode, EncodeConfig).dataset_path))
+    for name, dataset in datasets.items():
+        voice = choose_voice(read_evaluation_clips(dataset, config.dataset_paths[name]))
         if voice and voice.recording.is_file():
             return voice
     say(f"no evaluation recording found: the bundle has no {REFERENCE_FILE}")
