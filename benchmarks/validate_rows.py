@@ -1,9 +1,9 @@
 """Time `xtts validate` on generated recordings, as a user runs it: a process of its own.
 
-    python benchmarks/validate_rows.py --rows 10000
+    python benchmarks/validate_rows.py --rows 10000 --longest 3.0
 
-Recordings are noise of 1 to 3 s, 22050 Hz, 16 bit; texts are distinct. Files were written just before, so they come
-from the page cache.
+Recordings are noise of a third of `--longest` up to it, 22050 Hz, 16 bit; texts are distinct. The files were written
+just before, so they come from the page cache.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from xtts_framework.stages.demo_data import demo_sentences
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--longest", type=float, default=3.0, help="seconds")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = write_dataset(Path(folder), arguments.rows)
+        seconds = write_dataset(Path(folder), arguments.rows, arguments.longest)
         config = Path(folder, "validate.yaml")
         config.write_text(f"dataset: {{path: {folder}, language: am}}\n")
         xtts = Path(sys.executable).with_name("xtts")
@@ -44,7 +45,7 @@ def main() -> None:
     )
 
 
-def write_dataset(folder: Path, rows: int) -> float:
+def write_dataset(folder: Path, rows: int, longest_s: float) -> float:
     """Write recordings and metadata; return seconds of sound."""
     (folder / "wavs").mkdir()
     dice = np.random.default_rng(1)
@@ -52,7 +53,7 @@ def write_dataset(folder: Path, rows: int) -> float:
     samples = 0
     lines = []
     for row in range(rows):
-        sound = dice.integers(-3000, 3000, int(dice.integers(22050, 3 * 22050)), dtype=np.int16)
+        sound = dice.integers(-3000, 3000, int(longest_s * 22050 * dice.uniform(1 / 3, 1)), dtype=np.int16)
         soundfile.write(folder / "wavs" / f"clip{row}.wav", sound, 22050)
         samples += len(sound)
         pair = divmod(row, len(sentences))
