@@ -83,7 +83,7 @@ def test_the_gpt_is_the_one_that_coqui_loads(tiny_base: Path, tmp_path: Path) ->
     shutil.copytree(tiny_base, copy)
     config = XttsConfig()
     config.load_json(str(copy / "config.json"))
-    theirs = Xtts.init_from_config(config)
+    theirs = Xtts(config)
     theirs.load_checkpoint(config, checkpoint_dir=str(copy), eval=False, strict=True)
     base = read_base(tiny_base)
     ours = load_gpt(base)

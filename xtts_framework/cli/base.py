@@ -38,7 +38,7 @@ def create(size: str, speech: Path, out: Path, seed: int) -> None:
 
     fit = create_tiny_base(out, recordings_in(speech), seed=seed, shape=SHAPES[size])
     click.echo(
-        f"{out}: a {size} base with random weights. It proves the plumbing and does not speak a language.\n"
+        f"{out}: a base of size {size} with random weights. It proves the plumbing and does not speak a language.\n"
         f"  fitted on {fit.clips} recordings, {fit.seconds / 60:.1f} min: {fit.codes_in_use} of 1024 codes in use,\n"
         f"  unigram entropy {fit.unigram_entropy:.2f} nats per code, {fit.bigram_entropy:.2f} knowing the code before"
     )

@@ -10,6 +10,7 @@ the encoder, M mel bands, H channels of its first layer.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -226,7 +227,10 @@ def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, seed: int) -> No
             f"The speech gives {len(frames_NC)} audio codes, but {FITTED_CODES} codewords need at least {needed}: "
             f"about {math.ceil(needed * 1024 / SAMPLE_RATE_HZ)} s of recordings."
         )
-    centres_KC, _ = kmeans2(frames_NC.double().numpy(), FITTED_CODES, iter=20, minit="++", rng=seed)
+    with warnings.catch_warnings():
+        # A cluster may end up empty, for silent frames are all alike; it stays where it started.
+        warnings.filterwarnings("ignore", message="One of the clusters is empty")
+        centres_KC, _ = kmeans2(frames_NC.double().numpy(), FITTED_CODES, iter=20, minit="points", rng=seed)
     far_away_K = 100.0 * frames_NC.abs().max() * (1 + torch.arange(CODES - FITTED_CODES))
     far_away_KC = far_away_K[:, None].expand(-1, frames_NC.shape[1])
     embed_KC = torch.cat([torch.from_numpy(centres_KC).float(), far_away_KC])
