@@ -29,9 +29,9 @@ def train_once(prepared: Prepared, tmp_path: Path) -> Callable[..., RunFolder]:
     """Train in this process in a new run folder; keyword arguments change the recipe."""
     from xtts_framework.stages.train import train
 
-    def run_training(name: str = "run", **changes: Any) -> RunFolder:
+    def run_training(name: str = "run", *, device: str = "cpu", **changes: Any) -> RunFolder:
         run = prepared.new_run(tmp_path / name)
-        train(config_with(**changes), prepared.base, run, {DATASET: prepared.dataset}, device="cpu")
+        train(config_with(**changes), prepared.base, run, {DATASET: prepared.dataset}, device=device)
         return run
 
     return run_training

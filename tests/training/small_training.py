@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,21 @@ def config_with(freezing: dict[str, Any] | None = None, **training: Any) -> Trai
             "freezing": FreezingConfig.model_validate({"policy": "none"} | (freezing or {})),
         }
     )
+
+
+def read_curve(run: RunFolder) -> list[dict[str, Any]]:
+    """All records of a training, without what depends on the clock on the wall."""
+    records = map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
+    return [{key: value for key, value in record.items() if key != "clips_per_s"} for record in records]
+
+
+def run_command(arguments: list[str], log: Path) -> None:
+    """`xtts` with these arguments, its log in a file; for a process of its own."""
+    from xtts_framework.cli.main import main
+
+    sys.argv = ["xtts", *arguments]
+    with log.open("w", encoding="utf-8") as sys.stderr:
+        main()
 
 
 def prepare(folder: Path, speech: Path, base: Path) -> None:

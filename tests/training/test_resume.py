@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_training import DATASET, Prepared, config_with
+from small_training import DATASET, Prepared, config_with, read_curve, run_command
 
 from xtts_framework.config import TrainConfig
 from xtts_framework.errors import UserError
@@ -35,7 +32,6 @@ RECIPE: dict[str, Any] = {
     "new_token_lr_scale": 2.0,
 }
 """Eight updates; saves fall between logs, a milestone and the dropout of every update must come out the same."""
-TIMING = ("clips_per_s",)
 POLL_S = 0.001
 
 
@@ -51,11 +47,6 @@ def run_in_process(prepared: Prepared, run: RunFolder, config: TrainConfig) -> B
     process: BaseProcess = context().Process(target=train, args=arguments, kwargs={"device": "cpu"})
     process.start()
     return process
-
-
-def curve(run: RunFolder) -> list[dict[str, Any]]:
-    records = map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
-    return [{key: value for key, value in record.items() if key not in TIMING} for record in records]
 
 
 def final_files(run: RunFolder) -> dict[str, str]:
@@ -108,7 +99,7 @@ def test_killed_trainings_end_bit_for_bit_like_uninterrupted_ones(
     process.join()
     assert process.exitcode == 0
     assert final_files(run) == final_files(uninterrupted)
-    assert curve(run) == curve(uninterrupted)
+    assert read_curve(run) == read_curve(uninterrupted)
     ours, theirs = read_json(run.summary), read_json(uninterrupted.summary)
     for timing in ("clips_per_s", "wall_s"):
         assert ours.pop(timing) > 0 and theirs.pop(timing) > 0
@@ -175,16 +166,17 @@ def test_weights_alone_and_foreign_folders_cannot_be_resumed(prepared: Prepared,
 
 
 def test_sigterm_saves_and_the_command_exits_75(prepared: Prepared, tmp_path: Path) -> None:
-    run = prepared.new_run(tmp_path / "run")
-    program = [sys.executable, "-c", "from xtts_framework.cli.main import main; main()", "train", "--device", "cpu"]
-    arguments = prepared.arguments(run, config_with(max_steps=1000, max_epochs=100))
-    process = subprocess.Popen([*program, *arguments], stderr=subprocess.PIPE, text=True)
+    run, log = prepared.new_run(tmp_path / "run"), tmp_path / "log"
+    arguments = ["train", "--device", "cpu", *prepared.arguments(run, config_with(max_steps=1000))]
+    process = context().Process(target=run_command, args=(arguments, log))
+    process.start()
     reached_update = after_lines(run, 2)
-    while process.poll() is None and not reached_update():
+    while process.is_alive() and not reached_update():
         time.sleep(POLL_S)
-    process.send_signal(signal.SIGTERM)
-    _, log = process.communicate()
-    assert process.returncode == os.EX_TEMPFAIL, log
-    assert "SIGTERM received" in log and "Start the same command again to continue" in log
+    process.terminate()
+    process.join()
+    assert process.exitcode == os.EX_TEMPFAIL
+    assert "SIGTERM received" in log.read_text(encoding="utf-8")
+    assert "Start the same command again to continue" in log.read_text(encoding="utf-8")
     newest = list_checkpoints(next(run.checkpoints.iterdir()))[-1]
     assert newest.is_full and newest.damaged_files() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_training import DATASET, EVAL_CLIPS, Prepared, config_with
+from small_training import DATASET, EVAL_CLIPS, Prepared, config_with, read_curve
 
 from xtts_framework.config import TrainConfig
 from xtts_framework.errors import UserError
@@ -29,8 +28,7 @@ TrainOnce = Callable[..., RunFolder]
 
 
 def records(run: RunFolder, kind: str) -> list[dict[str, Any]]:
-    lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+    return [record for record in read_curve(run) if record["kind"] == kind]
 
 
 def saved_weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -154,7 +152,7 @@ def test_all_options_work_together_and_replay_gets_its_share(
     prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {"conditioning": "speaker", "mask_conditioned_loss": True, "precision": "bf16", "max_grad_norm": 1.0}
-    config = config_with(freezing={"policy": "auto"}, new_token_lr_scale=5.0, **options).model_dump()
+    config = config_with(freezing={"policy": "auto"}, new_token_lr_scale=5.0, max_steps=4, **options).model_dump()
     config["datasets"]["replay"] = {"share": 0.25}
     config["languages"]["replay"] = config["languages"][DATASET]
     run = prepared.new_run(tmp_path / "run")
@@ -164,7 +162,7 @@ def test_all_options_work_together_and_replay_gets_its_share(
     assert summary["eval"]["best"]["loss_total"] < summary["eval"]["first"]["loss_total"]
     assert summary["freezing"]["frozen"] > 0 and summary["datasets"]["replay"]["train"] == 20
     state = read_json(run.path / summary["checkpoints"][-1]["folder"] / "state.json")
-    assert state["sampler"] == {"": 12, "replay": 4}
+    assert state["sampler"] == {"": 6, "replay": 2}
     assert "dataset replay: 20 training clips" in capsys.readouterr().err
 
 
