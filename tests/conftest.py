@@ -5,13 +5,22 @@ Tests copy what they want to change; both folders are read-only by agreement.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 SPEECH_CLIPS = 24
+
+# Tests run side by side, one per core: torch threads of their own would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Property tests measure no time: other tests may have the machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

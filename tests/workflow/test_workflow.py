@@ -28,14 +28,14 @@ datasets:
 runs:
   first:
     datasets: [speech]
-    tokenizer: {new_tokens: 350}
+    tokenizer: {new_tokens: 500}
     training: &recipe
       {learning_rate: 1.0e-3, milestones: [4], grad_accum: 1, max_steps: 6, eval_every_steps: 3, dropout: 0.0}
     freezing: {policy: none}
     synthesis: &speech {sentences: [ሰላም ዓለም።], checkpoints: selected}
   second:
     datasets: [speech]
-    tokenizer: {new_tokens: 350}
+    tokenizer: {new_tokens: 500}
     training: *recipe
     synthesis: *speech
 """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SAMPLES_PER_CODE = 1024
 FRAMES_PER_CODE = 4
-STOP_TARGETS = 4
+AUDIO_STOPS = 4
 """Stop tokens after the codes of each training clip. Source: `GPT.forward` of coqui-tts 0.28.0."""
 
 
@@ -113,7 +113,7 @@ def count_targets(clips: Iterable[Tensor], stop_token: int) -> Tensor:
     counts = torch.zeros(stop_token + 1, dtype=torch.int64)
     for codes in clips:
         counts += torch.bincount(codes, minlength=stop_token + 1)
-        counts[stop_token] += STOP_TARGETS
+        counts[stop_token] += AUDIO_STOPS
     return counts
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torchaudio.transforms import MelSpectrogram
 
-SAMPLE_RATE_HZ = 22050
+from xtts_framework.audio.reading import SAMPLE_RATE_HZ
+
 HOP = 256
 BANDS = 80
 DVAE_FFT = 1024

@@ -20,6 +20,9 @@ from xtts_framework.errors import UserError
 
 Samples = npt.NDArray[np.float32]
 
+SAMPLE_RATE_HZ = 22050
+"""The rate at which XTTS hears; it speaks at 24 kHz."""
+
 BLOCK_VALUES = 2**20
 """Samples times channels decoded at once: memory stays bounded however long a recording is."""
 
@@ -48,7 +51,7 @@ class AudioProperties:
         return self.samples / self.sample_rate_hz
 
 
-def read_audio(path: Path, sample_rate_hz: int = 22050) -> Samples:
+def read_audio(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
     """Read a recording as the model wants it: mono, resampled, within [-1, 1].
 
     Channels are averaged and samples clipped as coqui-tts 0.28.0 does (`load_audio`); the resampler is soxr's HQ.

@@ -159,10 +159,10 @@ def load_gpt(base: Base) -> GPT:
     if "text_embedding.weight" not in state:
         raise UserError(f"{path}: the tensor gpt.text_embedding.weight is missing, so this is no XTTS checkpoint.")
     rows = state["text_embedding.weight"].shape[0]
-    if rows < base.args["gpt_number_text_tokens"]:
+    if rows != base.args["gpt_number_text_tokens"]:
         raise UserError(
-            f"{path}: {rows} text rows, but vocab.json beside it has ids up to "
-            f"{base.args['gpt_number_text_tokens'] - 1}. The two files belong to different models."
+            f"{path}: {rows} text rows, but vocab.json beside it needs {base.args['gpt_number_text_tokens']} "
+            "(its highest id plus one). The two files belong to different models."
         )
     gpt = build_gpt(base.args, text_rows=rows)
     _load_strictly(gpt, state, source=path)

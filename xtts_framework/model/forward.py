@@ -20,14 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from xtts_framework.audio.codes import AUDIO_STOPS
 from xtts_framework.errors import UserError
 from xtts_framework.model.attention import Segments, causal_attention
 from xtts_framework.model.conditioning import PaddedMels, encode_voices
 
 CONDITIONING_LATENTS = 32
 MEL_BANDS = 80
-AUDIO_STOPS = 4
-"""Stop tokens at the end of a clip's audio targets, as in coqui's GPT.forward."""
 NO_TARGET = -1
 
 

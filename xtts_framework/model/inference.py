@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from xtts_framework.audio.reading import SAMPLE_RATE_HZ as HEARING_RATE_HZ
 from xtts_framework.audio.reading import read_audio
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from xtts_framework.plugins.registry import Plugins
 
 SAMPLE_RATE_HZ = 24_000
-REFERENCE_RATE_HZ = 22_050
 MIN_REFERENCE_S = 1.0
 PAUSE_S = 0.25
 MAX_SENTENCE_CHARACTERS = 160
@@ -157,12 +157,12 @@ class SpeakingModel:
 
         samples = read_reference(reference)
         config = self._model.config
-        audio = torch.from_numpy(samples[: REFERENCE_RATE_HZ * config.max_ref_len])[None]
+        audio = torch.from_numpy(samples[: HEARING_RATE_HZ * config.max_ref_len])[None]
         return Voice(
             gpt_latents=self._model.get_gpt_cond_latents(
-                audio, REFERENCE_RATE_HZ, length=config.gpt_cond_len, chunk_length=config.gpt_cond_chunk_len
+                audio, HEARING_RATE_HZ, length=config.gpt_cond_len, chunk_length=config.gpt_cond_chunk_len
             ),
-            speaker_embedding=self._model.get_speaker_embedding(audio, REFERENCE_RATE_HZ),
+            speaker_embedding=self._model.get_speaker_embedding(audio, HEARING_RATE_HZ),
         )
 
     def speak(self, text: str, language: str, voice: Voice, sampling: Sampling | None = None) -> Speech:
@@ -194,8 +194,7 @@ class SpeakingModel:
     def split_text(self, text: str, language: str) -> list[str]:
         """The normalised pieces that `speak` reads, none longer than the model can take."""
         pack = self._pack(language)
-        normalized = pack.normalize(text)
-        self._refuse_unreadable(pack, text, normalized)
+        normalized = self._read_text(pack, text)
         most_ids = self._model.args.gpt_max_text_tokens - 1
         return split_to_fit(
             pack, normalized, lambda piece: len(self._tokenizer.encode_normalized(piece, language)) <= most_ids
@@ -206,14 +205,16 @@ class SpeakingModel:
             raise UserError(f"No language {language!r} here; this voice speaks {', '.join(self.languages)}.")
         return self._packs[language]
 
-    def _refuse_unreadable(self, pack: LanguagePack, text: str, normalized: str) -> None:
-        if not normalized.strip():
-            raise UserError(f"There is nothing to say: {text!r} is empty once it is normalised for {pack.name}.")
-        problems = self._plugins.check_text(pack, text, normalized)
+    def _read_text(self, pack: LanguagePack, text: str) -> str:
+        """The normalised text, or every reason why it cannot be read aloud."""
+        normalized, problems = self._plugins.read_text(pack, text)
         problems = problems or find_unknown_characters(normalized, pack.alphabet)
         if problems:
             listed = "\n".join(f"  {problem.code}: {problem.detail}" for problem in problems)
             raise UserError(f"{pack.name} cannot read {text!r}:\n{listed}")
+        if not normalized.strip():
+            raise UserError(f"There is nothing to say: {text!r} is empty once it is normalised for {pack.name}.")
+        return normalized
 
     def _speak_sentence(
         self, sentence: str, language: str, voice: Voice, sampling: Sampling
@@ -272,15 +273,15 @@ def _halve_until(pack: LanguagePack, piece: str, fits: Callable[[str], bool]) ->
 
 
 def read_reference(path: Path) -> NDArray[np.float32]:
-    """A reference recording: float32, mono, `REFERENCE_RATE_HZ`.
+    """A reference recording: float32, mono, `HEARING_RATE_HZ`.
 
     Raises:
         UserError: no such file, no audio, or shorter than `MIN_REFERENCE_S`.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such recording; expected a few seconds of one speaker.")
-    samples = read_audio(path, REFERENCE_RATE_HZ)
-    duration_s = len(samples) / REFERENCE_RATE_HZ
+    samples = read_audio(path, HEARING_RATE_HZ)
+    duration_s = len(samples) / HEARING_RATE_HZ
     if duration_s < MIN_REFERENCE_S:
         raise UserError(
             f"{path}: {duration_s:.2f} s is too short for a reference voice; at least {MIN_REFERENCE_S:.0f} s is "

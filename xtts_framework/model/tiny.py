@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtts_framework.audio.reading import SAMPLE_RATE_HZ, read_audio
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder, write_json
 from xtts_framework.model.base import BASE_FILES, build_dvae, build_gpt
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from TTS.tts.layers.xtts.gpt import GPT
     from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 
-SAMPLE_RATE_HZ = 22050
 LANGUAGES = ("en", "es", "fr", "de", "it", "pt", "pl", "tr", "ru", "nl", "cs", "ar", "zh-cn", "hu", "ko", "ja", "hi")
 PUNCTUATION = "!'(),-./:;?"
 LATIN = "abcdefghijklmnopqrstuvwxyzßàáâãäæçèéêëíîïñóôöùúûüąćčďęěğıłńňœřśşšťůźżž"
@@ -91,11 +91,12 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
     """
     import torch
 
+    from xtts_framework.audio.codes import unigram_entropy
     from xtts_framework.audio.mels import DVAE_FFT, log_mel
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        audios = [_read_speech(path) for path in speech]
+        audios = [torch.from_numpy(read_audio(path)) for path in speech]
         log_mels = [log_mel(audio, DVAE_FFT) for audio in audios]
         mel_stats = torch.cat(log_mels, dim=1).abs().mean(dim=1)
         mels = [mel / mel_stats[:, None] for mel in log_mels]
@@ -124,7 +125,7 @@ def create_tiny_base(out: Path, speech: Sequence[Path], *, seed: int = 1, shape:
         clips=len(audios),
         seconds=sum(len(audio) for audio in audios) / SAMPLE_RATE_HZ,
         codes_in_use=int((torch.cat(codes).bincount() > 0).sum()),
-        unigram_entropy=_unigram_entropy(codes),
+        unigram_entropy=unigram_entropy(torch.cat(codes).bincount()),
         bigram_entropy=_bigram_entropy(codes),
     )
 
@@ -163,19 +164,6 @@ def train_vocabulary() -> dict[str, Any]:
     vocab["model"]["vocab"] |= {token["content"]: token["id"] for token in vocab["added_tokens"]}
     vocab["model"]["merges"] = [" ".join(merge) for merge in vocab["model"]["merges"]]
     return vocab
-
-
-def _read_speech(path: Path) -> Tensor:
-    """Mono samples of a recording at the model's rate: [S]."""
-    import soundfile
-    import soxr
-    import torch
-
-    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    if rate_hz != SAMPLE_RATE_HZ:
-        mono = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ)
-    return torch.from_numpy(mono)
 
 
 def _make_encoder_smooth(dvae: DiscreteVAE) -> None:
@@ -236,14 +224,6 @@ def _fit_codebook(dvae: DiscreteVAE, mels: Sequence[Tensor], *, seed: int) -> No
     embed_KC = torch.cat([torch.from_numpy(centres_KC).float(), far_away_KC])
     dvae.codebook.embed.copy_(embed_KC.T)
     dvae.codebook.embed_avg.copy_(embed_KC.T)
-
-
-def _unigram_entropy(codes: Sequence[Tensor]) -> float:
-    import torch
-
-    counts = torch.cat(list(codes)).bincount().double()
-    shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * shares.log()).sum())
 
 
 def _bigram_entropy(codes: Sequence[Tensor], *, prior: float = 5.0) -> float:

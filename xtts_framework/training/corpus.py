@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from xtts_framework.audio.codes import AUDIO_STOPS, count_targets, unigram_entropy
 from xtts_framework.config import MODEL_MAX_CODES, MODEL_MAX_TEXT_IDS, TrainConfig
 from xtts_framework.data.features import FeatureReader
 from xtts_framework.errors import UserError
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
-from xtts_framework.model.forward import AUDIO_STOPS, CONDITIONING_LATENTS
+from xtts_framework.model.forward import CONDITIONING_LATENTS
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer
 
 if TYPE_CHECKING:
@@ -99,12 +98,8 @@ class Corpus:
 
     def eval_unigram_entropy(self, stop_token: int) -> float:
         """Entropy of the evaluation targets in nats: the loss of a model that knows frequencies and no context."""
-        counts: Counter[int] = Counter()
-        for utterance in self.of("eval"):
-            counts.update(self._readers[utterance.dataset].codes(utterance.clip_id).tolist())
-            counts[stop_token] += AUDIO_STOPS
-        total = counts.total()
-        return -sum(count / total * math.log(count / total) for count in counts.values())
+        clips = (self._readers[utterance.dataset].codes(utterance.clip_id) for utterance in self.of("eval"))
+        return unigram_entropy(count_targets(clips, stop_token))
 
 
 def read_corpus(

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from xtts_framework.audio.codes import SAMPLES_PER_CODE
-from xtts_framework.audio.mels import HOP, SAMPLE_RATE_HZ
+from xtts_framework.audio.mels import HOP
+from xtts_framework.audio.reading import SAMPLE_RATE_HZ
 from xtts_framework.model.forward import Clip
 from xtts_framework.training.corpus import Corpus, Utterance
 from xtts_framework.training.sampling import Sample, draw

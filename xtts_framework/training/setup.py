@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from xtts_framework.model.freezing import FreezingCounts, apply_freezing, resolv
 from xtts_framework.model.rows import extend_text_rows, new_row_parameters, split_new_rows
 from xtts_framework.plugins import FreezingPlan, Plugins, load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
+from xtts_framework.text.vocabulary import language_rows, read_vocab
 from xtts_framework.training.briefing import decision_lines
 from xtts_framework.training.checkpoint import MODEL_FILE, OPTIMIZER_FILE, Checkpoint
 from xtts_framework.training.corpus import Corpus, read_corpus
@@ -38,8 +38,6 @@ from xtts_framework.training.update import Updater
 
 if TYPE_CHECKING:
     from TTS.tts.layers.xtts.gpt import GPT
-
-LANGUAGE_TAG = re.compile(r"\[[a-z]{2,3}(-[a-z]{2,4})?\]")
 
 
 @dataclass(frozen=True)
@@ -166,9 +164,8 @@ def _build_model(inputs: Inputs, checkpoint: Checkpoint | None) -> GPT:
     training = inputs.config.training
     gpt = load_gpt(inputs.base)
     base_rows, rows = gpt.text_embedding.num_embeddings, inputs.tokenizer.get_number_tokens()
-    tags = [row for token, row in inputs.tokenizer.tokenizer.get_vocab().items() if LANGUAGE_TAG.fullmatch(token)]
-    known = sorted(row for row in tags if row < base_rows)
-    extend_text_rows(gpt, rows, {row: known for row in tags if row >= base_rows}, training.seed)
+    tags = language_rows(read_vocab(inputs.base.folder / "vocab.json"), read_vocab(inputs.run.vocab))
+    extend_text_rows(gpt, rows, tags, training.seed)
     if checkpoint:
         gpt.load_state_dict(checkpoint.tensors(MODEL_FILE))
     if training.new_token_lr_scale != 1 and rows > base_rows:
