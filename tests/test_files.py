@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from xtts_framework.errors import UserError
 from xtts_framework.files import (
     PARTIAL_PREFIX,
     read_json,
@@ -90,3 +91,11 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert read_json(tmp_path / "a.json") == {"text": "ሰላም"}
+
+
+def test_damaged_json_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"text": "ሰላም"})
+    for damaged in (b"", (tmp_path / "a.json").read_bytes()[:-4], b"\xff\xfe"):
+        (tmp_path / "a.json").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"a\.json: not valid JSON .*run the stage that writes it again"):
+            read_json(tmp_path / "a.json")

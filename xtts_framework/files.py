@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xtts_framework.errors import UserError
+
 PARTIAL_PREFIX = ".partial-"
 
 
@@ -81,7 +83,18 @@ def write_json(destination: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Parsed JSON.
+
+    Raises:
+        OSError: no such file, or it cannot be read.
+        UserError: not JSON; since files are written whole, something else than us damaged it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not valid JSON ({error}). Delete it and run the stage that writes it again."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:

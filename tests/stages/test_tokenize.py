@@ -157,7 +157,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path, base: Path, run: RunF
         tokenize(config(), tmp_path / "nowhere", good, run)
     with pytest.raises(UserError, match=r"'radio'.*--dataset radio="):
         tokenize(config({"news": "am", "radio": "am"}), base, good, run)
-    with pytest.raises(UserError, match=r"empty/manifest\.parquet: no such file.*xtts validate"):
+    with pytest.raises(UserError, match=r"empty/manifest\.parquet: missing; run `xtts validate`"):
         tokenize(config(), base, {"news": DatasetFolder(tmp_path / "empty")}, run)
     with pytest.raises(UserError, match=r"manifest\.parquet: dataset 'news' has no training clips"):
         tokenize(config(), base, {"news": write_manifest(tmp_path / "untrained", [], EVAL)}, run)
@@ -169,7 +169,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path, base: Path, run: RunF
         tokenize(config(new_tokens=3), base, good, run)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "manifest.parquet").write_bytes(good["news"].manifest.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"torn/manifest\.parquet: not a manifest"):
+    with pytest.raises(UserError, match=r"torn/manifest\.parquet: damaged"):
         tokenize(config(), base, {"news": DatasetFolder(tmp_path / "torn")}, run)
     assert not run.path.exists()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xtts_framework.data.tables import read_table
 from xtts_framework.layout import DatasetFolder
 
 VOICE_DURATION_S = 6.0
@@ -26,13 +27,12 @@ def read_evaluation_clips(dataset: DatasetFolder, recordings: Path) -> list[Eval
 
     Args:
         recordings: the dataset's own folder, to which the manifest's file names are relative.
+    Raises:
+        UserError: no manifest, or a damaged one.
     """
-    import polars
-
-    table = polars.read_parquet(
-        dataset.manifest, columns=["clip_id", "line", "file", "duration_s", "text", "language", "split"]
-    )
-    rows = table.filter(polars.col("split") == "eval").sort("line").iter_rows(named=True)
+    columns = ["clip_id", "line", "file", "duration_s", "text", "language", "split"]
+    table = read_table(dataset.manifest, columns, stage="validate")
+    rows = table.filter(split="eval").sort("line").iter_rows(named=True)
     return [
         EvaluationClip(row["clip_id"], recordings / row["file"], row["duration_s"], row["text"], row["language"])
         for row in rows

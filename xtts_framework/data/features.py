@@ -24,6 +24,7 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_file, sha256_of
 from xtts_framework.layout import DatasetFolder
@@ -149,13 +150,11 @@ class FeatureReader:
     machine share what they read.
 
     Raises:
-        UserError: the index is missing.
+        UserError: the index is missing or damaged.
     """
 
     def __init__(self, dataset: DatasetFolder) -> None:
-        if not dataset.features.is_file():
-            raise UserError(f"{dataset.features}: missing; run `xtts encode` for this dataset first.")
-        index = pl.read_parquet(dataset.features)
+        index = read_table(dataset.features, stage="encode")
         self.clip_ids: list[str] = index["clip_id"].to_list()
         self._store = dataset.feature_store
         self._places = dict(zip(self.clip_ids, map(Place._make, index.select(Place._fields).iter_rows()), strict=True))

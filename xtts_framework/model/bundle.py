@@ -69,10 +69,11 @@ def read_bundle(folder: Path) -> Bundle:
         UserError: no such folder, no bundle, incomplete, or written by a newer framework.
     """
     path = folder / DESCRIPTION_FILE
-    if folder.is_dir() and not path.is_file():
+    if not path.is_file():
+        found = f"{DESCRIPTION_FILE} is missing" if folder.is_dir() else "no such folder"
         raise UserError(
-            f"{folder}: no bundle, {DESCRIPTION_FILE} is missing. Expected a folder that `xtts export` wrote, "
-            "such as results/runs/RUN/bundle."
+            f"{folder}: no bundle, {found}. Expected a folder that `xtts export` wrote, such as "
+            "results/runs/RUN/bundle."
         )
     base = read_base(folder)
     try:
@@ -83,7 +84,7 @@ def read_bundle(folder: Path) -> Bundle:
                 "Install a newer one."
             )
         packs = [PackUse(**pack) for pack in description["packs"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged ({error!r}). Export the bundle again.") from error
     return Bundle(base, packs, description)
 

@@ -17,6 +17,7 @@ from typing import Any
 import polars
 
 import xtts_framework
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json
 from xtts_framework.layout import DatasetFolder, RunFolder
@@ -162,14 +163,7 @@ def gather_page(
 
 def _read(path: Path) -> Any:
     """Parsed JSON, or None if there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise UserError(
-            f"{path}: not valid JSON ({error}). Delete it and run the stage that writes it again."
-        ) from error
+    return read_json(path) if path.is_file() else None
 
 
 def _read_log(path: Path) -> list[Json]:
@@ -211,7 +205,7 @@ def _read_dataset(name: str, folder: DatasetFolder, recordings: Path | None) -> 
     hours: dict[str, float] = {}
     languages, speakers, durations = "", 0, None
     if folder.manifest.is_file():
-        table = polars.read_parquet(folder.manifest, columns=["split", "duration_s", "speaker", "language"])
+        table = read_table(folder.manifest, ["split", "duration_s", "speaker", "language"], stage="validate")
         groups = {
             split: table.filter(polars.col("split") == split)["duration_s"].to_list() for split in ("train", "eval")
         }

@@ -29,6 +29,7 @@ from xtts_framework.data.features import (
     write_index,
     write_shard,
 )
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import PARTIAL_PREFIX, sha256_of
 from xtts_framework.layout import DatasetFolder
@@ -69,10 +70,8 @@ def encode(config: EncodeConfig, base_folder: Path, out: DatasetFolder, *, shard
     Raises:
         UserError: no manifest; an unusable base; a recording that changed since validation; a full disk.
     """
-    if not out.manifest.is_file():
-        raise UserError(f"{out.manifest}: missing; run `xtts validate` for this dataset first.")
+    manifest = read_table(out.manifest, ["clip_id", "file", "audio_sha256", "duration_s"], stage="validate")
     base = read_base(base_folder)
-    manifest = pl.read_parquet(out.manifest, columns=["clip_id", "file", "audio_sha256", "duration_s"])
     keys = [clip_key(sha256, base.features_key) for sha256 in manifest["audio_sha256"]]
     places = _clean_store(out.feature_store)
     missing = (

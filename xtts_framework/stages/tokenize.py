@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import polars
-from polars.exceptions import PolarsError
 from tokenizers import Tokenizer
 
 from xtts_framework.config import MODEL_MAX_TEXT_IDS, TokenizeConfig
 from xtts_framework.console import say
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
@@ -74,12 +74,7 @@ def _read_clips(dataset: str, code: str, folder: DatasetFolder | None) -> polars
     if folder is None:
         raise UserError(f"dataset {dataset!r} belongs to the run, but is missing; add --dataset {dataset}=FOLDER")
     manifest = folder.manifest
-    if not manifest.is_file():
-        raise UserError(f"{manifest}: no such file; `xtts validate` makes it from dataset {dataset!r}")
-    try:
-        clips = polars.read_parquet(manifest, columns=COLUMNS)
-    except (PolarsError, OSError) as error:
-        raise UserError(f"{manifest}: not a manifest: {error}\n  Run `xtts validate` again.") from error
+    clips = read_table(manifest, COLUMNS, stage="validate")
     others = sorted(set(clips["language"]) - {code})
     if others:
         raise UserError(

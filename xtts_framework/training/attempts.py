@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import socket
 import time
@@ -106,7 +105,7 @@ def _refuse_crash_loop(path: Path, attempts: list[dict[str, Any]], start_step: i
 def _read_attempts(path: Path) -> list[dict[str, Any]]:
     try:
         attempts: list[dict[str, Any]] = read_json(path)
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, UserError):
         return []
     return attempts
 

@@ -127,7 +127,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         state = read_json(folder / STATE_FILE)
         sound = state.pop("checksum") == _checksum(state)
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, UserError, KeyError, AttributeError):
         sound = False
     return Checkpoint(folder, state) if sound else None
 

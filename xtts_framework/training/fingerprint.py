@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xtts_framework.config import TrainConfig
+from xtts_framework.data.tables import read_table
 from xtts_framework.files import sha256_of
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.plugins import FreezingPlan
@@ -84,10 +85,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _hash_of_clips(folder: DatasetFolder) -> str:
     """Hash of what training reads of a dataset: texts, split, and the features' content keys."""
-    import polars as pl
-
-    clips = pl.read_parquet(folder.manifest, columns=list(DATASET_COLUMNS))
-    keys = pl.read_parquet(folder.features, columns=["clip_id", "key"])
+    clips = read_table(folder.manifest, DATASET_COLUMNS, stage="validate")
+    keys = read_table(folder.features, ["clip_id", "key"], stage="encode")
     digest = hashlib.sha256()
     for row in clips.join(keys, on="clip_id", how="left").sort("clip_id").iter_rows():
         digest.update(json.dumps(row, ensure_ascii=False).encode())
