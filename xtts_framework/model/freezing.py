@@ -35,7 +35,7 @@ def resolve_freezing(
     """Decide what trains: the policy first, then every field that the configuration states.
 
     Args:
-        training_clips: clips of the training split of all datasets.
+        training_clips: clips of the training split, without replay datasets.
         blocks: transformer blocks of the base.
     Raises:
         UserError: a block that the base does not have, or nothing left to train.

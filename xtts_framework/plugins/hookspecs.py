@@ -70,4 +70,4 @@ def xtts_on_checkpoint(step: int, folder: Path) -> None:
 
 @hookspec
 def xtts_on_run_end(step: int, reason: str) -> None:
-    """Training has ended or was interrupted; `reason` says why. Not called after an exception."""
+    """Training has ended, was interrupted or failed; `reason` says why. Not called after a kill."""

@@ -30,7 +30,11 @@ def summarize(
     counts: FreezingCounts,
     device: str,
 ) -> dict[str, Any]:
-    """Everything but `clips_per_s` and `wall_s` depends on the training alone, not on how often it was interrupted."""
+    """What `summary.json` holds.
+
+    All but `clips_per_s`, `wall_s` and the list of checkpoints on disk depends on the training alone, not on how often
+    it was interrupted.
+    """
     training = config.training
     clock = Clock(training.batch_size, training.grad_accum)
     schedule = MultiStep(training.learning_rate, tuple(training.milestones), training.gamma)
