@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from xtts_framework.cli.datasets import dataset_option
+
+if TYPE_CHECKING:
+    from xtts_framework.layout import DatasetFolder
 
 
 @click.command("train")
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Slice of the configuration.")
 @click.option("--base", required=True, type=click.Path(path_type=Path), help="Folder of the base; it is only read.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run's results.")
-@click.option(
-    "--dataset", "datasets", multiple=True, required=True, metavar="NAME=FOLDER", help="Results of a dataset."
-)
+@dataset_option()
 @click.option("--max-seconds", type=click.FloatRange(min=0), help="Save and exit 75 before so many seconds are over.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue from this step-XXXXXXXX folder only.")
@@ -22,7 +26,7 @@ def command(
     config: Path,
     base: Path,
     out: Path,
-    datasets: tuple[str, ...],
+    datasets: dict[str, DatasetFolder],
     max_seconds: float | None,
     device: str,
     resume: Path | None,
@@ -38,26 +42,18 @@ def command(
     """
     from xtts_framework.config import TrainConfig, read_config
     from xtts_framework.errors import UserError
-    from xtts_framework.layout import DatasetFolder, RunFolder
+    from xtts_framework.layout import RunFolder
     from xtts_framework.stages.train import train
 
     if resume and restart:
         raise UserError("--resume continues and --restart begins anew: give one of them.")
-    named = dict(_name_and_folder(dataset) for dataset in datasets)
     train(
         read_config(config, TrainConfig),
         base,
         RunFolder(out),
-        {name: DatasetFolder(folder) for name, folder in named.items()},
+        datasets,
         device=device,
         max_seconds=max_seconds,
         resume=resume,
         restart=restart,
     )
-
-
-def _name_and_folder(dataset: str) -> tuple[str, Path]:
-    name, separator, folder = dataset.partition("=")
-    if not (name and separator and folder):
-        raise click.BadParameter(f"expected NAME=FOLDER, found {dataset!r}", param_hint="--dataset")
-    return name, Path(folder)
