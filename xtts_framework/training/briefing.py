@@ -70,7 +70,7 @@ def _schedule_lines(config: TrainConfig, clock: Clock, last_step: int) -> Iterat
     schedule = MultiStep(training.learning_rate, tuple(training.milestones), training.gamma)
     yield f"learning rate: {training.learning_rate:g} until the first drop"
     for change in schedule.changes(clock):
-        if change.boundary < last_step:
+        if change.boundary <= last_step:
             yield f"  to {change.lr:g} at step {change.step}, in force from step {change.boundary}"
         else:
             yield f"  milestone {change.step} is not reached: the training ends at step {last_step}"
