@@ -208,6 +208,31 @@ def test_three_updates_that_are_not_finite_stop_the_run_and_are_written_down(
     assert "update 0: skipped, the loss of speech/" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("broken", ["set_up_training", "_run"])
+def test_a_training_that_fails_twice_alike_is_not_tried_a_third_time(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no memory")
+
+    run = prepared.new_run(tmp_path / "run")
+
+    def attempt() -> None:
+        train(config_with(max_steps=2), prepared.base, run, {DATASET: prepared.dataset}, device="cpu")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"xtts_framework.stages.train.{broken}", fail)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="no memory"):
+                attempt()
+    with pytest.raises(UserError, match=r"crash loop: the last 2 attempts both failed at step 0 with\n.*no memory"):
+        attempt()
+    [attempts] = run.checkpoints.glob("*/attempts.json")
+    attempts.unlink()
+    attempt()
+    assert read_json(run.summary)["updates"] == 1
+
+
 def test_one_update_that_is_not_finite_is_skipped_and_counted(
     train_once: TrainOnce, monkeypatch: pytest.MonkeyPatch
 ) -> None:

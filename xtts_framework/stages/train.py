@@ -57,8 +57,12 @@ def train(
             say(line)
         if checkpoint is None:
             inputs.corpus.check_features(inputs.codes)
-        training, counts = set_up_training(inputs, checkpoints, checkpoint, chosen, stop)
-        with recorded_attempt(checkpoints / ATTEMPTS_FILE, training.step, lambda: training.step):
+        start_step = checkpoint.step if checkpoint else 0
+        training: Training | None = None
+        with recorded_attempt(
+            checkpoints / ATTEMPTS_FILE, start_step, lambda: training.step if training else start_step
+        ):
+            training, counts = set_up_training(inputs, checkpoints, checkpoint, chosen, stop)
             reason = _run(training, inputs, describe_device(chosen))
             write_json(
                 run.summary,
