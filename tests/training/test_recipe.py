@@ -15,6 +15,8 @@ from torch import Tensor
 
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
+from xtts_framework.model.base import load_gpt, read_base
+from xtts_framework.text.vocabulary import language_rows, read_vocab
 from xtts_framework.training.fingerprint import WITHOUT_EFFECT
 
 TrainOnce = Callable[..., RunFolder]
@@ -110,3 +112,19 @@ def test_as_many_checkpoints_are_kept_as_configured(train_once: TrainOnce) -> No
     evaluated = {record["step"]: record["loss_total"] for record in read_curve(run) if record["kind"] == "eval"}
     best = sorted(evaluated, key=lambda step: evaluated[step])[:3]
     assert kept == {f"step-{step:08d}": step in (10, 12) for step in sorted({*best, 10, 12})}
+
+
+def test_a_training_begins_with_the_bases_rows_and_means_of_them(train_once: TrainOnce, prepared: Prepared) -> None:
+    """The first evaluation saves the weights before any update: old rows untouched, new ones from the old."""
+    run = train_once(max_steps=2)
+    [path] = run.checkpoints.glob("*/step-00000000/model.safetensors")
+    weights: dict[str, Tensor] = load_file(path)
+    base = load_gpt(read_base(prepared.base)).state_dict()
+    assert all(torch.equal(weights[name][: len(tensor)], tensor) for name, tensor in base.items())
+    tags = language_rows(read_vocab(prepared.base / "vocab.json"), read_vocab(run.vocab))
+    [(tag, known)] = tags.items()
+    for name in ("text_embedding.weight", "text_head.weight", "text_head.bias"):
+        torch.testing.assert_close(weights[name][tag], base[name][list(known)].mean(0))
+    for name in ("text_head.weight", "text_head.bias"):
+        new = [row for row in range(len(base[name]), len(weights[name])) if row != tag]
+        torch.testing.assert_close(weights[name][new], base[name].mean(0).expand_as(weights[name][new]))
