@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from xtts_framework.errors import UserError
 from xtts_framework.files import (
+    DISK_FULL,
     PARTIAL_PREFIX,
     read_json,
     replacing_file,
@@ -99,3 +103,35 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_bytes(damaged)
         with pytest.raises(UserError, match=r"a\.json: not valid JSON .*run the stage that writes it again"):
             read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("replacing", [replacing_file, replacing_folder])
+def test_a_full_disk_is_named_with_the_file_that_did_not_fit(
+    tmp_path: Path, replacing: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    (tmp_path / "a").mkdir() if replacing is replacing_folder else (tmp_path / "a").write_text("old")
+    with (
+        pytest.raises(OSError, match=r"No space left") as caught,
+        replacing(tmp_path / "a"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x")
+        full.flush()
+    assert caught.value.errno in DISK_FULL
+    assert caught.value.filename == str(tmp_path / "a")
+    assert names(tmp_path) == ["a"]
+
+
+def test_what_libraries_raise_on_a_full_disk_becomes_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is really full takes a mount, which a test may not make."""
+    with pytest.raises(RuntimeError, match="unexpected pos"), replacing_file(tmp_path / "model.pth"):
+        raise RuntimeError("unexpected pos 64 vs 0")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30, 0))
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '.*model\.pth'"),
+        replacing_file(tmp_path / "model.pth"),
+    ):
+        raise RuntimeError("unexpected pos 64 vs 0")
+    with pytest.raises(UserError, match="damaged"), replacing_file(tmp_path / "model.pth"):
+        raise UserError("damaged")

@@ -8,6 +8,7 @@ one folder is atomic on POSIX file systems, so a reader never sees half a file a
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,10 @@ from typing import Any
 from xtts_framework.errors import UserError
 
 PARTIAL_PREFIX = ".partial-"
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk or a quota has no room left."""
+FULL_BYTES = 2**16
+"""A disk with less free is full: libraries write in blocks of up to this size."""
 
 
 @contextlib.contextmanager
@@ -26,23 +31,28 @@ def replacing_file(destination: Path) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `destination`, on failure it is removed.
 
     Raises:
-        OSError: the folder cannot be created or written; nothing has changed at `destination`.
+        OSError: the folder cannot be created or written, or the disk is full; nothing has changed at `destination`.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
     partial.unlink(missing_ok=True)
     try:
-        yield partial
-        _sync(partial)
-        partial.replace(destination)
-        _sync(destination.parent)
+        with _naming_a_full_disk(destination):
+            yield partial
+            _sync(partial)
+            partial.replace(destination)
+            _sync(destination.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(destination: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it becomes `destination`, replacing what was there."""
+    """Yield an empty folder to fill; on success it becomes `destination`, replacing what was there.
+
+    Raises:
+        OSError: as `replacing_file`.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
     replaced = destination.parent / f"{PARTIAL_PREFIX}old-{destination.name}"
@@ -50,14 +60,15 @@ def replacing_folder(destination: Path) -> Iterator[Path]:
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
     try:
-        yield partial
-        for path in partial.rglob("*"):
-            _sync(path)
-        _sync(partial)
-        if destination.exists():
-            destination.replace(replaced)
-        partial.replace(destination)
-        _sync(destination.parent)
+        with _naming_a_full_disk(destination):
+            yield partial
+            for path in partial.rglob("*"):
+                _sync(path)
+            _sync(partial)
+            if destination.exists():
+                destination.replace(replaced)
+            partial.replace(destination)
+            _sync(destination.parent)
     finally:
         for leftover in (partial, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -101,6 +112,23 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _naming_a_full_disk(destination: Path) -> Iterator[None]:
+    """Turn whatever a full disk makes a library raise into one OSError that names `destination`.
+
+    polars, libsndfile and torch each raise an error of their own, so it is the disk that is asked.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        refused = isinstance(error, OSError) and error.errno in DISK_FULL
+        if refused or shutil.disk_usage(destination.parent).free < FULL_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination)) from error
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 
 from xtts_framework import __version__
 from xtts_framework.errors import UserError
+from xtts_framework.files import DISK_FULL
 
 COMMANDS = {
     "new": "xtts_framework.cli.new",
@@ -72,4 +73,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         click.echo(f"error: {error.filename or ''}: {error.strerror or error}".replace(": :", ":"), err=True)
+        if error.errno in DISK_FULL:
+            click.echo("  Make room there, then run the same command again; nothing is half written.", err=True)
         sys.exit(1)
