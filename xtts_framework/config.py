@@ -113,7 +113,8 @@ class FreezingConfig(Strict):
     """Which parts of the model stay as they are. Empty fields: the language pack decides."""
 
     policy: Literal["auto", "none"] = Field(
-        "auto", description="`auto`: frozen below `threshold` training clips; `none`: everything trains."
+        "auto",
+        description=f"`auto`: frozen below `threshold` training clips; `none`: everything trains. Source: {GUIDE}.",
     )
     threshold: int = Field(3000, ge=0, description=f"Training clips below which `auto` freezes. Source: {GUIDE}.")
     frozen_blocks: list[int] | None = Field(
@@ -155,7 +156,7 @@ class TrainingConfig(Strict):
     max_grad_norm: float | None = Field(
         None,
         gt=0,
-        description="Gradients are scaled down to this L2 norm. Empty: no clipping, as in the XTTS-v2 recipe.",
+        description="Gradients are scaled down to this L2 norm. Empty: no clipping. Source: XTTS-v2 recipe.",
     )
     mel_loss_weight: float = Field(1.0, ge=0, description=f"Weight of the audio-code loss. Source: {UPSTREAM}.")
     text_loss_weight: float = Field(0.01, ge=0, description=f"Weight of the text loss. Source: {UPSTREAM}.")
@@ -163,7 +164,8 @@ class TrainingConfig(Strict):
         0.1, ge=0, lt=1, description=f"After embeddings, attention projections and MLPs. Source: {UPSTREAM}."
     )
     conditioning: Literal["self", "speaker"] = Field(
-        "self", description="Voice prompt: a slice of the clip itself, or of another clip of its speaker."
+        "self",
+        description=f"Voice prompt: a slice of the clip itself, or of another clip of its speaker. Source: {UPSTREAM}.",
     )
     mask_conditioned_loss: bool = Field(False, description="Leave the audio under the voice prompt out of the loss.")
     precision: Literal["fp32", "bf16", "fp32_strict"] = Field(
