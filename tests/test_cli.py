@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,31 @@ def test_show_says_what_a_folder_lacks_to_be_a_finished_run(tmp_path: Path) -> N
     result = xtts("show", str(tmp_path))
     assert result.returncode == 1
     assert "summary.json, selected.json, report.html missing" in result.stderr
+
+
+def test_a_terminated_command_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    program = (
+        "import sys, time, click\n"
+        "from pathlib import Path\n"
+        "from xtts_framework.cli import main\n"
+        "from xtts_framework.files import replacing_folder\n"
+        "@click.command()\n"
+        "def command():\n"
+        "    with replacing_folder(Path('bundle')) as folder:\n"
+        "        (folder / 'model.pth').write_text('half')\n"
+        "        print('writing', flush=True)\n"
+        "        time.sleep(60)\n"
+        "sys.modules['slow_command'] = sys.modules[__name__]\n"
+        "main.COMMANDS['slow'] = 'slow_command'\n"
+        "main.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "slow"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert told == "terminated\n"
+    assert not list(tmp_path.iterdir())

@@ -135,3 +135,13 @@ def test_what_libraries_raise_on_a_full_disk_becomes_one_error(tmp_path: Path, m
         raise RuntimeError("unexpected pos 64 vs 0")
     with pytest.raises(UserError, match="damaged"), replacing_file(tmp_path / "model.pth"):
         raise UserError("damaged")
+
+
+def test_a_folder_survives_an_interruption_between_the_two_renames(tmp_path: Path) -> None:
+    interrupted = tmp_path / f"{PARTIAL_PREFIX}old-a"
+    interrupted.mkdir()
+    (interrupted / "content").write_text("old")
+    with pytest.raises(UserError, match="nothing to write"), replacing_folder(tmp_path / "a"):
+        raise UserError("nothing to write")
+    assert (tmp_path / "a" / "content").read_text() == "old"
+    assert names(tmp_path) == ["a"]

@@ -56,8 +56,7 @@ def replacing_folder(destination: Path) -> Iterator[Path]:
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
     replaced = destination.parent / f"{PARTIAL_PREFIX}old-{destination.name}"
-    for leftover in (partial, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _remove_leftovers(destination, partial, replaced)
     partial.mkdir()
     try:
         with _naming_a_full_disk(destination):
@@ -70,8 +69,7 @@ def replacing_folder(destination: Path) -> Iterator[Path]:
             partial.replace(destination)
             _sync(destination.parent)
     finally:
-        for leftover in (partial, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _remove_leftovers(destination, partial, replaced)
 
 
 def write_text(destination: Path, text: str) -> None:
@@ -112,6 +110,14 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _remove_leftovers(destination: Path, partial: Path, replaced: Path) -> None:
+    """Remove what is not `destination`; an interruption between its two renames left the old one under `replaced`."""
+    if replaced.exists() and not destination.exists():
+        replaced.replace(destination)
+    for leftover in (partial, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextlib.contextmanager
