@@ -16,7 +16,8 @@ from xtts_framework.config import DatasetConfig, DatasetUse, LanguageConfig, Pro
 COMMENT_WIDTH = 118
 HEADER = """\
 # Configuration of xtts-framework. Every key below shows its default; delete what you do not change.
-# Unknown keys are errors. A default without a source is this project's own choice. Generated from xtts_framework/config.py by `xtts config write`.
+# Unknown keys are errors. A default without a source is this project's own choice.
+# Generated from xtts_framework/config.py by `xtts config write`.
 """
 
 
