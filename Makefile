@@ -40,7 +40,8 @@ lint: $(READY)
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
-	snakemake --lint
+	mkdir -p build
+	snakemake --lint --directory build --configfile config/config.yaml
 
 format: $(READY)
 	ruff check --fix .
