@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from xtts_framework.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ class DatasetFolder:
     def feature_store(self) -> Path:
         """Content-addressed shards. Never a declared output: it must survive a failed or repeated encode."""
         return self.path / "features"
+
+
+def require_datasets(configured: Collection[str], given: Mapping[str, DatasetFolder]) -> None:
+    """Refuse results of other datasets than those that a run is configured with.
+
+    Raises:
+        UserError: a name is missing or unknown.
+    """
+    if set(configured) != set(given):
+        raise UserError(
+            f"the configuration names the datasets {sorted(configured)}, but --dataset names {sorted(given)}; "
+            "give --dataset NAME=FOLDER once for each."
+        )
 
 
 @dataclass(frozen=True)

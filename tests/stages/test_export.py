@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +23,7 @@ from xtts_framework.model.bundle import load_packs, read_bundle
 from xtts_framework.plugins.registry import load_plugins
 from xtts_framework.stages.export import CPML, UNKNOWN_LICENCE, export
 from xtts_framework.text.tokenizer import XttsTokenizer
+from xtts_framework.training.fingerprint import base_hashes
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -107,13 +109,15 @@ def test_the_licence_of_the_released_base_is_passed_on(trained_run: TrainedRun, 
     card = (copy.run.bundle / "README.md").read_text(encoding="utf-8")
     assert read_json(copy.run.bundle / "bundle.json")["base"]["licence"] == CPML
     assert "non-commercial purposes only" in card
-    # and on, through a bundle that serves as the base of another run
-    second = replace(copy, base=copy.run.bundle)
+    # and on, through a base that is itself a bundle
+    base = tmp_path / "base"
+    shutil.copytree(copy.base, base)
+    shutil.copyfile(copy.run.bundle / "bundle.json", base / "bundle.json")
     target = RunFolder(tmp_path / "second")
     for name in ("tokenizer", "checkpoints", "summary.json", "selected.json"):
         (target.path / name).parent.mkdir(parents=True, exist_ok=True)
         (target.path / name).symlink_to(copy.run.path / name)
-    export(copy.export_config, second.base, target, copy.datasets)
+    export(copy.export_config, base, target, copy.datasets)
     assert read_json(target.bundle / "bundle.json")["base"]["licence"] == CPML
 
 
@@ -172,10 +176,37 @@ def test_weights_of_another_architecture_are_refused(trained_run: TrainedRun, tm
     copy = trained_run.copied(tmp_path / "results")
     weights = load_file(copy.checkpoint(16) / "model.safetensors")
     weights["gpt.h.9.ln_1.bias"] = weights.pop("gpt.h.0.ln_1.bias")
-    state = {"step": 16, "metrics": None, "vocab_sha256": sha256_of(copy.run.vocab)}
+    state = {
+        "step": 16,
+        "metrics": None,
+        "vocab_sha256": sha256_of(copy.run.vocab),
+        "fingerprint_inputs": {"base": base_hashes(copy.base)},
+    }
     save_checkpoint(copy.checkpoint(16).parent, weights, None, state)
     with pytest.raises(UserError, match=r"2 tensors differ \(gpt\.h\.0\.ln_1\.bias, gpt\.h\.9\.ln_1\.bias\)"):
         export(copy.export_config, copy.base, copy.run, copy.datasets)
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("config.json", r"model\.pth or config\.json"), ("mel_stats.pth", r"dvae\.pth or mel_stats\.pth")],
+)
+def test_another_base_of_the_same_shape_is_refused(
+    trained_run: TrainedRun, tmp_path: Path, file: str, named: str
+) -> None:
+    other = tmp_path / "base"
+    shutil.copytree(trained_run.base, other)
+    with (other / file).open("ab") as stream:
+        stream.write(b"\n")
+    copy = trained_run.copied(tmp_path / "results")
+    with pytest.raises(UserError, match=rf"base: not the base that this run was trained from; {named} differ"):
+        export(copy.export_config, other, copy.run, copy.datasets)
+    assert not copy.run.bundle.exists()
+
+
+def test_results_of_other_datasets_are_refused(trained_run: TrainedRun) -> None:
+    with pytest.raises(UserError, match=r"names the datasets \['speech'\], but --dataset names \['wrong'\]"):
+        export(trained_run.export_config, trained_run.base, trained_run.run, {"wrong": trained_run.dataset})
 
 
 def test_an_unknown_language_names_the_packs_there_are(trained_run: TrainedRun) -> None:

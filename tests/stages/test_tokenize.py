@@ -155,7 +155,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path, base: Path, run: RunF
     good = {"news": write_manifest(tmp_path / "news", TRAIN, EVAL)}
     with pytest.raises(UserError, match=r"nowhere/vocab\.json"):
         tokenize(config(), tmp_path / "nowhere", good, run)
-    with pytest.raises(UserError, match=r"'radio'.*--dataset radio="):
+    with pytest.raises(UserError, match=r"\['news', 'radio'\], but --dataset names \['news'\]"):
         tokenize(config({"news": "am", "radio": "am"}), base, good, run)
     with pytest.raises(UserError, match=r"empty/manifest\.parquet: missing; run `xtts validate`"):
         tokenize(config(), base, {"news": DatasetFolder(tmp_path / "empty")}, run)

@@ -81,13 +81,19 @@ def train(trained: TrainedRun) -> None:
     from xtts_framework.stages.select import select
     from xtts_framework.stages.tokenize import tokenize
     from xtts_framework.training.checkpoint import save_checkpoint
+    from xtts_framework.training.fingerprint import base_hashes
 
     _write_dataset(trained)
     tokenizing = TokenizeConfig(languages={"speech": AMHARIC}, tokenizer=TokenizerConfig(new_tokens=500))
     tokenize(tokenizing, trained.base, trained.datasets, trained.run)
     for step, loss in LOSSES.items():
         metrics = {"loss_total": loss, "loss_mel": loss - 0.1, "loss_text": 2.0}
-        state = {"step": step, "metrics": metrics, "vocab_sha256": sha256_of(trained.run.vocab)}
+        state = {
+            "step": step,
+            "metrics": metrics,
+            "vocab_sha256": sha256_of(trained.run.vocab),
+            "fingerprint_inputs": {"base": base_hashes(trained.base)},
+        }
         weights = _weights(trained.base, trained.run.vocab, seed=step)
         save_checkpoint(trained.run.checkpoints / FINGERPRINT, weights, None, state)
     write_json(
@@ -107,7 +113,8 @@ def train(trained: TrainedRun) -> None:
 
 
 def _write_dataset(trained: TrainedRun) -> None:
-    """The manifest of the good clips, the last four for evaluation."""
+    """The manifest of the good clips, the last four for evaluation, and of their features which base heard them."""
+    from xtts_framework.model.base import read_base
     from xtts_framework.plugins.registry import load_plugins
 
     pack = load_plugins().pack("am", {})
@@ -139,6 +146,8 @@ def _write_dataset(trained: TrainedRun) -> None:
         row["split"] = "eval"
     trained.dataset.path.mkdir(parents=True)
     polars.DataFrame(rows).write_parquet(trained.dataset.manifest)
+    heard_by = {"base_features_key": [read_base(trained.base).features_key] * len(rows)}
+    polars.DataFrame(heard_by).write_parquet(trained.dataset.features)
 
 
 def _weights(base_folder: Path, vocab: Path, seed: int) -> dict[str, Tensor]:

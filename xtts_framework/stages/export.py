@@ -12,13 +12,16 @@ import xtts_framework
 from xtts_framework.config import ExportConfig, LanguageConfig
 from xtts_framework.console import say
 from xtts_framework.data.evaluation_clips import EvaluationClip, choose_voice, read_evaluation_clips
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, replacing_folder, sha256_of
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.model.base import BASE_FILES, Base, read_base
 from xtts_framework.model.bundle import DESCRIPTION_FILE, REFERENCE_FILE, PackUse, pack_source, write_bundle
 from xtts_framework.plugins.registry import Plugins, load_plugins
+from xtts_framework.stages.select import read_selected
 from xtts_framework.training.checkpoint import MODEL_FILE, Checkpoint, read_checkpoint
+from xtts_framework.training.fingerprint import base_hashes
 
 if TYPE_CHECKING:
     import jinja2
@@ -35,11 +38,14 @@ def export(config: ExportConfig, base_folder: Path, run: RunFolder, datasets: Ma
         base_folder: the base that the run was trained from; only read.
         datasets: results by dataset name.
     Raises:
-        UserError: nothing selected yet, a damaged checkpoint, or one that fits neither base nor vocabulary.
+        UserError: nothing selected yet, a damaged checkpoint, one that fits neither base nor vocabulary, or a dataset
+            that is missing or not of this run.
     """
+    require_datasets(config.languages, datasets)
     base = read_base(base_folder)
     plugins = load_plugins()
     checkpoint = _selected_checkpoint(run)
+    _require_its_base(base, checkpoint, datasets)
     packs = [_describe_pack(plugins, language) for language in _languages(config)]
     description = _describe(config, base, run, datasets, checkpoint)
     voice = _default_voice(config, datasets)
@@ -60,9 +66,7 @@ def export(config: ExportConfig, base_folder: Path, run: RunFolder, datasets: Ma
 
 
 def _selected_checkpoint(run: RunFolder) -> Checkpoint:
-    if not run.selected.is_file():
-        raise UserError(f"{run.selected}: missing; run `xtts select --out {run.path}` first.")
-    folder = run.path / read_json(run.selected)["folder"]
+    folder = run.path / read_selected(run)["folder"]
     checkpoint = read_checkpoint(folder)
     if checkpoint is None:
         raise UserError(f"{folder}: the selected checkpoint is missing or incomplete. Run `xtts select` again.")
@@ -77,6 +81,21 @@ def _selected_checkpoint(run: RunFolder) -> Checkpoint:
             "Run training again."
         )
     return checkpoint
+
+
+def _require_its_base(base: Base, checkpoint: Checkpoint, datasets: Mapping[str, DatasetFolder]) -> None:
+    """Everything but the GPT comes from the base: another one of the same shape would make a broken voice."""
+    different = []
+    if base_hashes(base.folder) != checkpoint.state["fingerprint_inputs"]["base"]:
+        different.append("model.pth or config.json")
+    keys = [read_table(dataset.features, stage="encode")["base_features_key"] for dataset in datasets.values()]
+    if any((key != base.features_key).any() for key in keys):
+        different.append("dvae.pth or mel_stats.pth")
+    if different:
+        raise UserError(
+            f"{base.folder}: not the base that this run was trained from; {' and '.join(different)} differ. "
+            "Export with that base."
+        )
 
 
 def _languages(config: ExportConfig) -> list[LanguageConfig]:
@@ -115,8 +134,8 @@ def _describe(
         },
         "selected": {
             "step": checkpoint.step,
-            "folder": read_json(run.selected)["folder"],
-            "reason": read_json(run.selected).get("reason", ""),
+            "folder": read_selected(run)["folder"],
+            "reason": read_selected(run).get("reason", ""),
             **(checkpoint.metrics or {}),
         },
         "eval": {key: summary["eval"][key] for key in ("first", "best")},

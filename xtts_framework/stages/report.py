@@ -8,7 +8,7 @@ from xtts_framework.config import ReportConfig
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_text
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.report.page import gather_page
 from xtts_framework.report.render import render_page
 
@@ -21,10 +21,11 @@ def report(config: ReportConfig, run: RunFolder, datasets: Mapping[str, DatasetF
     Args:
         datasets: results by dataset name, in the order they are shown.
     Raises:
-        UserError: the run's folder does not exist, or a file in it cannot be understood.
+        UserError: no such run, a dataset is missing or not of this run, or a file cannot be understood.
     """
     if not run.path.is_dir():
         raise UserError(f"{run.path}: no such folder; expected the results of a run, results/runs/RUN")
+    require_datasets(config.dataset_paths, datasets)
     page = gather_page(config.run, run, datasets, config.dataset_paths)
     html = render_page(page)
     write_text(run.report, html)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
 from xtts_framework.layout import RunFolder
 from xtts_framework.training.checkpoint import list_checkpoints
+
+
+def read_selected(run: RunFolder) -> dict[str, Any]:
+    """What `select` decided.
+
+    Raises:
+        UserError: nothing is selected yet.
+    """
+    if not run.selected.is_file():
+        raise UserError(f"{run.selected}: missing; run `xtts select --out {run.path}` first.")
+    selected: dict[str, Any] = read_json(run.selected)
+    return selected
 
 
 def select(run: RunFolder) -> None:

@@ -12,11 +12,12 @@ from xtts_framework.config import SynthesisConfig, SynthesizeConfig
 from xtts_framework.console import progress, say
 from xtts_framework.data.evaluation_clips import choose_sentences, choose_voice, read_evaluation_clips
 from xtts_framework.errors import UserError
-from xtts_framework.files import read_json, replacing_folder, sha256_of, write_json
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.files import replacing_folder, sha256_of, write_json
+from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.model.bundle import REFERENCE_FILE, read_bundle
 from xtts_framework.model.inference import Sampling, SpeakingModel, say_cut, write_wav
 from xtts_framework.plugins.registry import load_plugins
+from xtts_framework.stages.select import read_selected
 from xtts_framework.training.checkpoint import MODEL_FILE, Checkpoint, list_checkpoints, read_checkpoint
 
 SYNTHESIS_FILE = "synthesis.json"
@@ -44,13 +45,15 @@ def synthesize_run(
     recording, else the bundle's own. The folder appears whole or not at all.
 
     Raises:
-        UserError: a sentence that the language pack cannot read, a missing recording, a checkpoint that does not fit.
+        UserError: nothing selected yet, a dataset that is missing or not of this run, a sentence that the language
+            pack cannot read, a missing recording, a checkpoint that does not fit.
     """
+    require_datasets(config.languages, datasets)
+    selected = read_selected(run)
     first = next(iter(config.languages))
     language = config.synthesis.language or config.languages[first].code
     sentences = _sentences(config, datasets, language)
     reference = _reference(config, bundle, datasets)
-    selected = read_json(run.selected)
     kept = _kept_checkpoints(run, selected) if config.synthesis.checkpoints == "all" else []
     model = SpeakingModel.load(bundle, load_plugins(), device=device)
     sampling = sampling_of(config.synthesis)

@@ -15,7 +15,7 @@ from xtts_framework.console import say
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.plugins import LanguagePack, load_plugins
 from xtts_framework.text.tokenizer import UNKNOWN, encode_texts
 from xtts_framework.text.vocabulary import extend_vocab, read_vocab
@@ -37,10 +37,11 @@ def tokenize(config: TokenizeConfig, base_folder: Path, datasets: Mapping[str, D
         UserError: a dataset, a manifest or the vocabulary is missing or wrong; a clip has a character that the
             vocabulary lacks, or more ids than the model has positions.
     """
+    require_datasets(config.languages, datasets)
     packs = _load_packs(config)
     base_vocab = read_vocab(base_folder / "vocab.json")
     clips = polars.concat(
-        [_read_clips(name, language.code, datasets.get(name)) for name, language in config.languages.items()]
+        [_read_clips(name, language.code, datasets[name]) for name, language in config.languages.items()]
     )
     training = clips.filter(split="train")
     vocab, report = extend_vocab(
@@ -69,10 +70,8 @@ def _load_packs(config: TokenizeConfig) -> dict[str, LanguagePack]:
     return {code: plugins.pack(code, chosen) for code, chosen in options.items()}
 
 
-def _read_clips(dataset: str, code: str, folder: DatasetFolder | None) -> polars.DataFrame:
+def _read_clips(dataset: str, code: str, folder: DatasetFolder) -> polars.DataFrame:
     """What tokenize needs of a manifest: `dataset`, `clip_id`, `normalized`, `language`, `split`."""
-    if folder is None:
-        raise UserError(f"dataset {dataset!r} belongs to the run, but is missing; add --dataset {dataset}=FOLDER")
     manifest = folder.manifest
     clips = read_table(manifest, COLUMNS, stage="validate")
     others = sorted(set(clips["language"]) - {code})

@@ -50,7 +50,7 @@ def fingerprint_inputs(
         inputs[f"dataset {name}"] = _hash_of_clips(folder)
         inputs[f"share of {name}"] = config.datasets[name].share
     inputs["vocabulary"] = sha256_of(run.vocab)
-    inputs["base"] = [sha256_of(base_folder / name) for name in ("model.pth", "config.json")]
+    inputs["base"] = base_hashes(base_folder)
     settings = config.training.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
     inputs |= {f"training.{key}": value for key, value in settings.items()}
     inputs["freezing"] = {
@@ -61,6 +61,11 @@ def fingerprint_inputs(
         "conditioning": plan.conditioning,
     }
     return inputs
+
+
+def base_hashes(base_folder: Path) -> list[str]:
+    """Of the files that training starts from; those that hear, `dvae.pth` and `mel_stats.pth`, count as features."""
+    return [sha256_of(base_folder / name) for name in ("model.pth", "config.json")]
 
 
 def fingerprint_of(inputs: Mapping[str, Any]) -> str:
