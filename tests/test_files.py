@@ -145,3 +145,9 @@ def test_a_folder_survives_an_interruption_between_the_two_renames(tmp_path: Pat
         raise UserError("nothing to write")
     assert (tmp_path / "a" / "content").read_text() == "old"
     assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that not even root can write")
+def test_a_folder_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"'/proc/.*a\.wav'"), replacing_file(Path("/proc/a.wav")):
+        pytest.fail("nothing can be written")

@@ -36,6 +36,7 @@ def replacing_file(destination: Path) -> Iterator[Path]:
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
     partial.unlink(missing_ok=True)
+    partial.touch(exist_ok=False)  # the system says what is wrong with a folder, libraries that write files may not
     try:
         with _naming_a_full_disk(destination):
             yield partial
@@ -131,8 +132,9 @@ def _naming_a_full_disk(destination: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        disk = shutil.disk_usage(destination.parent)
         refused = isinstance(error, OSError) and error.errno in DISK_FULL
-        if refused or shutil.disk_usage(destination.parent).free < FULL_BYTES:
+        if refused or disk.free < FULL_BYTES < disk.total:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination)) from error
         raise
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner
 from trained_run import LOSSES, TrainedRun
 
@@ -105,6 +106,23 @@ def test_a_bad_last_text_is_refused_before_anything_is_spoken(exported_run: Trai
     with pytest.raises(UserError, match="digits"):
         synthesize_texts(exported_run.run.bundle, ["ሰላም", "በ2015"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_recording_of_the_voice_is_not_overwritten(exported_run: TrainedRun, tmp_path: Path) -> None:
+    voice = tmp_path / "01.wav"
+    shutil.copyfile(next((exported_run.recordings / "wavs").glob("*.wav")), voice)
+    before = voice.read_bytes()
+    for out in (voice, tmp_path):
+        with pytest.raises(UserError, match=r"01\.wav: --out would overwrite the recording of the voice"):
+            synthesize_texts(exported_run.run.bundle, ["ሰላም"], out, speaker=voice)
+    assert voice.read_bytes() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named() -> None:
+    result = CliRunner().invoke(command, ["bundle", "--out", "x.wav", "--text", "ሰላም", "--device", "cuda"])
+    assert isinstance(result.exception, UserError)
+    assert "no CUDA GPU" in str(result.exception)
 
 
 def test_several_texts_become_one_wav_when_out_is_one(exported_run: TrainedRun, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def command(
         raise click.UsageError("say what to speak, with either --text or --text-file")
     from xtts_framework.model.inference import Sampling
     from xtts_framework.stages.synthesize import synthesize_texts
+    from xtts_framework.training.device import choose_device
 
     synthesize_texts(
         bundle,
@@ -71,7 +72,7 @@ def command(
         speaker=speaker,
         checkpoint=checkpoint,
         sampling=Sampling(seed=seed),
-        device=_resolve_device(device),
+        device=str(choose_device(device)),
     )
 
 
@@ -79,9 +80,10 @@ def _speak_run(bundle: Path, config: Path, datasets: dict[str, DatasetFolder], o
     from xtts_framework.config import SynthesizeConfig, read_config
     from xtts_framework.layout import RunFolder
     from xtts_framework.stages.synthesize import synthesize_run
+    from xtts_framework.training.device import choose_device
 
     settings = read_config(config, SynthesizeConfig)
-    synthesize_run(settings, bundle, RunFolder(out), datasets, device=_resolve_device(device))
+    synthesize_run(settings, bundle, RunFolder(out), datasets, device=str(choose_device(device)))
 
 
 def _read_lines(path: Path | None) -> list[str]:
@@ -96,11 +98,3 @@ def _read_lines(path: Path | None) -> list[str]:
     if not texts:
         raise UserError(f"{path}: no text in it; expected one text per line.")
     return texts
-
-
-def _resolve_device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -169,7 +169,8 @@ def _decode(content: bytes, source: Path) -> str:
 def _explain_encoding(content: bytes, position: int, line_end: bytes, source: Path) -> str:
     line = content.count(line_end, 0, position) + 1
     return (
-        f"{source} line {line}: byte {position + 1} of the file (0x{content[position]:02X}) is not UTF-8.\n"
+        f"{source} line {line}: byte {position + 1} of the file (0x{content[position]:02X}) is not UTF-8 text.\n"
         "  Expected UTF-8, with or without a byte-order mark, or UTF-16 with one.\n"
-        "  Save the file as UTF-8, or convert it: iconv -f LATIN1 -t UTF-8 metadata.csv > converted.csv"
+        "  Save the file as UTF-8, or convert it from the encoding it has, LATIN1 or UTF-16LE for example: "
+        "iconv -f LATIN1 -t UTF-8 metadata.csv > converted.csv"
     )

@@ -114,9 +114,13 @@ def synthesize_texts(
     Returns:
         The files written.
     Raises:
-        UserError: a text that cannot be read, a missing recording, no bundle, a checkpoint that does not fit.
+        UserError: a text that cannot be read, a missing recording or one that would be overwritten, no bundle, a
+            checkpoint that does not fit.
     """
     reference = speaker or _own_reference(bundle)
+    groups = _name_files(texts, out)
+    if reference.resolve() in {file.resolve() for file in groups}:
+        raise UserError(f"{reference}: --out would overwrite the recording of the voice; choose another name.")
     model = SpeakingModel.load(bundle, load_plugins(), device=device)
     language = language or _only_language(bundle, model.languages)
     for text in texts:
@@ -124,17 +128,20 @@ def synthesize_texts(
     if checkpoint:
         model.replace_gpt(_checkpoint_of(bundle, checkpoint).tensors(MODEL_FILE), checkpoint)
     voice = model.hear(reference)
-    if out.suffix == ".wav":
-        groups = {out: list(texts)}
-    else:
-        digits = max(2, len(str(len(texts))))
-        groups = {out / f"{number:0{digits}d}.wav": [text] for number, text in enumerate(texts, start=1)}
     for file, group in groups.items():
         speech = model.speak_all(group, language, voice, sampling)
         write_wav(file, speech.samples)
         say_cut(speech.cut)
         say(f"{file}: {speech.duration_s:.1f} s")
     return list(groups)
+
+
+def _name_files(texts: Sequence[str], out: Path) -> dict[Path, list[str]]:
+    """Which texts each file says."""
+    if out.suffix.lower() == ".wav":
+        return {out: list(texts)}
+    digits = max(2, len(str(len(texts))))
+    return {out / f"{number:0{digits}d}.wav": [text] for number, text in enumerate(texts, start=1)}
 
 
 def sampling_of(config: SynthesisConfig) -> Sampling:

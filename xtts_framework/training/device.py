@@ -19,7 +19,7 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise UserError(
             "--device cuda: PyTorch sees no CUDA GPU here. Check the driver with `nvidia-smi`, ask the cluster for a "
-            "GPU, or train slowly with --device cpu."
+            "GPU, or go on slowly with --device cpu."
         )
     return torch.device("cuda" if available and name in ("auto", "cuda") else "cpu")
 
