@@ -33,7 +33,7 @@ demo/config.yaml: config/demo.yaml
 	cp $< $@
 
 test: $(READY) lint
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 2 --dist loadscope
 
 lint: $(READY)
 	ruff check .

@@ -205,11 +205,21 @@ def test_tensors_that_do_not_fit_are_listed(base_copy: Path) -> None:
         assert expected in str(caught.value)
 
 
-def test_a_vocabulary_of_another_model_is_refused(base_copy: Path) -> None:
+def test_a_vocabulary_with_more_ids_than_rows_is_refused(base_copy: Path) -> None:
     vocab = json.loads((base_copy / "vocab.json").read_text())
     vocab["model"]["vocab"]["ሰላም"] = 9000
     replace(base_copy / "vocab.json", json.dumps(vocab))
-    with pytest.raises(UserError, match=r"418 text rows, but vocab.json beside it has ids up to 9000"):
+    with pytest.raises(UserError, match=r"418 text rows, but vocab.json beside it needs 9001"):
+        load_gpt(read_base(base_copy))
+
+
+def test_rows_without_an_id_are_refused_since_new_tokens_would_land_on_them(base_copy: Path) -> None:
+    vocab = json.loads((base_copy / "vocab.json").read_text())
+    last = max(vocab["added_tokens"], key=lambda token: token["id"])
+    vocab["added_tokens"].remove(last)
+    del vocab["model"]["vocab"][last["content"]]
+    replace(base_copy / "vocab.json", json.dumps(vocab))
+    with pytest.raises(UserError, match=r"418 text rows, but vocab.json beside it needs 417"):
         load_gpt(read_base(base_copy))
 
 

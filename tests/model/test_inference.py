@@ -106,10 +106,10 @@ def test_a_reference_gives_the_latents_that_coqui_computes(
     import torch
     from TTS.tts.models import xtts
 
-    from xtts_framework.model.inference import REFERENCE_RATE_HZ, read_reference
+    from xtts_framework.model.inference import HEARING_RATE_HZ, read_reference
 
     samples = torch.from_numpy(read_reference(recording))[None]
-    monkeypatch.setattr(xtts, "load_audio", lambda path, rate_hz: samples if rate_hz == REFERENCE_RATE_HZ else None)
+    monkeypatch.setattr(xtts, "load_audio", lambda path, rate_hz: samples if rate_hz == HEARING_RATE_HZ else None)
     config = model._model.config
     latents, embedding = model._model.get_conditioning_latents(
         str(recording),
@@ -150,7 +150,7 @@ def test_the_limit_is_more_than_twice_what_the_demo_speech_takes(
 def test_text_that_cannot_be_read_says_why(model: SpeakingModel, voice: Voice) -> None:
     with pytest.raises(UserError, match=r"(?s)English cannot read 'größe 12'.*'1' \(U\+0031\).*'ß' \(U\+00DF\)"):
         model.speak("größe 12", "en", voice)
-    with pytest.raises(UserError, match="nothing to say"):
+    with pytest.raises(UserError, match="nothing is left to say"):
         model.speak(" \n", "en", voice)
     with pytest.raises(UserError, match="No language 'fr' here; this voice speaks en"):
         model.speak("oui", "fr", voice)

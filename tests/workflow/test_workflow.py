@@ -18,7 +18,7 @@ import yaml
 
 from xtts_framework.layout import DatasetFolder, RunFolder
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = """
