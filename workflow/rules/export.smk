@@ -5,6 +5,7 @@ rule export:
         summary=f"{RUNS}/{{run}}/summary.json",
         vocab=f"{RUNS}/{{run}}/tokenizer/vocab.json",
         manifests=of_run("manifest.parquet"),
+        features=of_run("features.parquet"),
         config=f"{RUNS}/{{run}}/config/export.yaml",
         base=base(
             "config.json",
