@@ -112,6 +112,11 @@ def test_a_name_that_is_no_plain_folder_name_is_refused(name: str) -> None:
         parse_config(data, ProjectConfig, source="test.yaml")
 
 
+def test_a_dataset_named_twice_in_a_run_is_refused() -> None:
+    with pytest.raises(UserError, match="a dataset is named twice"):
+        parse(MINIMAL.replace("[a]", "[a, a]"))
+
+
 def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(MINIMAL + "  first: {datasets: [b]}\n", encoding="utf-8")

@@ -229,6 +229,8 @@ class RunConfig(Strict):
         if isinstance(value, str):
             value = [value]
         if isinstance(value, list):
+            if len(set(value)) < len(value):
+                raise ValueError(f"a dataset is named twice: {value}")
             value = {name: {} for name in value}
         if isinstance(value, dict):
             value = {name: use or {} for name, use in value.items()}

@@ -228,8 +228,8 @@ def _load_tensors(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: refused, because it holds more than tensors and could run code when loaded.\n"
-            f"  {str(error).splitlines()[0]}"
+            f"{path}: refused, because it holds more than tensors and could run code when loaded. "
+            "Use a file from a source you trust, saved by coqui-tts or by xtts-framework."
         ) from error
     except (RuntimeError, EOFError, ValueError) as error:
         raise UserError(f"{path}: damaged or not a PyTorch file ({str(error).splitlines()[0]}).") from error

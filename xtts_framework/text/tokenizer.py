@@ -114,7 +114,7 @@ class _CharacterLimits(dict[str, int]):
 
 def _load_tokenizer(vocab: Path) -> Tokenizer:
     if not vocab.is_file():
-        raise UserError(f"{vocab}: no such vocabulary file.")
+        raise UserError(f"{vocab}: no such vocabulary file; `xtts tokenize` writes it.")
     try:
         return Tokenizer.from_file(str(vocab))
     except Exception as error:  # the library raises bare Exception

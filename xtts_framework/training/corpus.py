@@ -11,6 +11,7 @@ import polars as pl
 from xtts_framework.audio.codes import AUDIO_STOPS, count_targets, unigram_entropy
 from xtts_framework.config import MODEL_MAX_CODES, MODEL_MAX_TEXT_IDS, TrainConfig
 from xtts_framework.data.features import FeatureReader
+from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
@@ -130,11 +131,8 @@ def read_corpus(
 def _read_dataset(
     name: str, folder: DatasetFolder, language: str, tokenizer: XttsTokenizer, base: Base
 ) -> list[Utterance]:
-    for path, stage in ((folder.manifest, "validate"), (folder.features, "encode")):
-        if not path.is_file():
-            raise UserError(f"{path}: missing; run `xtts {stage}` for dataset {name} first.")
-    manifest = pl.read_parquet(folder.manifest)
-    index = pl.read_parquet(folder.features)
+    manifest = read_table(folder.manifest, stage="validate")
+    index = read_table(folder.features, stage="encode")
     made_with = set(index["base_features_key"].unique())
     if made_with - {base.features_key}:
         raise UserError(

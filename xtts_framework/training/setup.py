@@ -12,8 +12,7 @@ import torch
 
 from xtts_framework.config import TrainConfig
 from xtts_framework.console import say
-from xtts_framework.errors import UserError
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.model.base import Base, load_gpt, read_base
 from xtts_framework.model.freezing import FreezingCounts, apply_freezing, resolve_freezing
 from xtts_framework.model.rows import extend_text_rows, new_row_parameters, split_new_rows
@@ -79,11 +78,7 @@ def read_inputs(
     Raises:
         UserError: inputs are missing or do not fit together.
     """
-    if set(config.datasets) != set(datasets):
-        raise UserError(
-            f"the configuration trains on {sorted(config.datasets)}, but --dataset names {sorted(datasets)}; "
-            "give --dataset NAME=FOLDER once for each."
-        )
+    require_datasets(config.datasets, datasets)
     base = read_base(base_folder)
     plugins = load_plugins()
     packs = {language.code: plugins.pack(language.code, language.options) for language in config.languages.values()}
