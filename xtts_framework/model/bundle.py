@@ -17,6 +17,7 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json, write_text
 from xtts_framework.model.base import BASE_FILES, Base, load_model_state, read_base
+from xtts_framework.text.vocabulary import read_vocab, row_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +144,7 @@ def write_bundle(
     """
     import torch
 
-    rows = _text_rows(vocab)
+    rows = row_count(read_vocab(vocab))
     state = with_gpt(load_model_state(base), gpt, rows=rows, source=vocab)
     torch.save({"model": state}, folder / "model.pth")
     shutil.copyfile(vocab, folder / "vocab.json")
@@ -196,10 +197,3 @@ def coqui_config(base: Base, rows: int, languages: Sequence[str]) -> dict[str, A
     args |= {key: base.args[key] for key in ("gpt_start_text_token", "gpt_stop_text_token")}
     known = base.config.get("languages", [])
     return {**base.config, "model_args": args, "languages": list(dict.fromkeys([*known, *languages]))}
-
-
-def _text_rows(vocab: Path) -> int:
-    """Highest id of a vocabulary plus one."""
-    content = read_json(vocab)
-    ids = [*content["model"]["vocab"].values(), *(token["id"] for token in content.get("added_tokens", []))]
-    return int(max(ids)) + 1

@@ -44,10 +44,11 @@ def export(config: ExportConfig, base_folder: Path, run: RunFolder, datasets: Ma
     require_datasets(config.languages, datasets)
     base = read_base(base_folder)
     plugins = load_plugins()
-    checkpoint = _selected_checkpoint(run)
+    selected = read_selected(run)
+    checkpoint = _selected_checkpoint(run, selected)
     _require_its_base(base, checkpoint, datasets)
     packs = [_describe_pack(plugins, language) for language in _languages(config)]
-    description = _describe(config, base, run, datasets, checkpoint)
+    description = _describe(config, base, run, datasets, selected, checkpoint)
     voice = _default_voice(config, datasets)
     card = _card_template().render(**description, packs=packs, voice=voice)
     with replacing_folder(run.bundle) as folder:
@@ -65,8 +66,8 @@ def export(config: ExportConfig, base_folder: Path, run: RunFolder, datasets: Ma
     say(f"{run.bundle}: checkpoint of step {checkpoint.step} exported")
 
 
-def _selected_checkpoint(run: RunFolder) -> Checkpoint:
-    folder = run.path / read_selected(run)["folder"]
+def _selected_checkpoint(run: RunFolder, selected: dict[str, Any]) -> Checkpoint:
+    folder = run.path / selected["folder"]
     checkpoint = read_checkpoint(folder)
     if checkpoint is None:
         raise UserError(f"{folder}: the selected checkpoint is missing or incomplete. Run `xtts select` again.")
@@ -114,6 +115,7 @@ def _describe(
     base: Base,
     run: RunFolder,
     datasets: Mapping[str, DatasetFolder],
+    selected: dict[str, Any],
     checkpoint: Checkpoint,
 ) -> dict[str, Any]:
     """What `bundle.json` and the model card tell; all of it is JSON."""
@@ -134,8 +136,8 @@ def _describe(
         },
         "selected": {
             "step": checkpoint.step,
-            "folder": read_selected(run)["folder"],
-            "reason": read_selected(run).get("reason", ""),
+            "folder": selected["folder"],
+            "reason": selected.get("reason", ""),
             **(checkpoint.metrics or {}),
         },
         "eval": {key: summary["eval"][key] for key in ("first", "best")},
