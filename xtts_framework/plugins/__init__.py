@@ -7,6 +7,7 @@ from xtts_framework.plugins.language_pack import (
     FreezingPlan,
     LanguagePack,
     NoOptions,
+    Rule,
     TextProblem,
     find_unknown_characters,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "NoOptions",
     "PluginInfo",
     "Plugins",
+    "Rule",
     "TextProblem",
     "find_unknown_characters",
     "hookimpl",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,9 @@ from xtts_framework.plugins.sentences import split_text
 
 API_VERSION = 1
 """Version of this class and of the hooks; raised when a pack written for an older one would no longer work."""
+
+Rule = Callable[[str], str]
+"""One step of a normalisation: a named function from text to text."""
 
 CODE_PATTERN = re.compile(r"[a-z]+(_[a-z]+)*")
 
@@ -66,7 +70,7 @@ class NoOptions(BaseModel):
 class LanguagePack:
     """Teaches the framework a language. One instance per language and options.
 
-    A pack must give `code`, `name`, `alphabet` and `normalize`; everything else has a default.
+    A pack must give `code`, `name`, `alphabet`, and `rules` or `normalize`; everything else has a default.
     """
 
     code: ClassVar[str]
@@ -93,14 +97,21 @@ class LanguagePack:
         """Every character of a text that `check` accepts, space included. Each gets a row in the vocabulary."""
         raise NotImplementedError
 
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """What `normalize` does, in order. `xtts text` shows the effect of each rule under the name of its function."""
+        raise NotImplementedError
+
     def normalize(self, text: str) -> str:
-        """Spell a text the way the model reads it, in training and in speaking alike.
+        """Spell a text the way the model reads it, in training and in speaking alike: by default, apply `rules`.
 
         Pure and total: the same result for the same text, on any text, however odd. Idempotent, and blind to case:
         `normalize(normalize(x)) == normalize(x) == normalize(x.lower())`. What it cannot read it leaves in place for
         `check` to refuse.
         """
-        raise NotImplementedError
+        for rule in self.rules:
+            text = rule(text)
+        return text
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
         """Reasons to refuse a text; none by default but `empty_text` and `unknown_character`.
@@ -112,6 +123,10 @@ class LanguagePack:
         if not normalized:
             return [TextProblem("empty_text", "nothing is left to say once the text is normalised")]
         return find_unknown_characters(normalized, self.alphabet)
+
+    def belong_together(self, left: str, right: str) -> bool:
+        """Whether a text must not be divided between two neighbouring words, as within a number. By default, never."""
+        return False
 
     def split_sentences(self, text: str, max_characters: int) -> list[str]:
         """Split a normalised text into sentences of at most `max_characters`, losing nothing but spaces.

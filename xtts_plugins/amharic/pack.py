@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from xtts_framework.plugins import LanguagePack, TextProblem
+from xtts_framework.plugins import LanguagePack, Rule, TextProblem
 from xtts_plugins.amharic import checks, rules
 from xtts_plugins.amharic.alphabet import ALPHABET
 
@@ -22,8 +23,9 @@ class Amharic(LanguagePack):
     def alphabet(self) -> frozenset[str]:
         return ALPHABET
 
-    def normalize(self, text: str) -> str:
-        return rules.normalize(text)
+    @property
+    def rules(self) -> Sequence[Rule]:
+        return rules.RULES
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
         return checks.check(normalized)

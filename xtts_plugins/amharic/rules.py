@@ -22,24 +22,6 @@ REPLACEMENT_TABLE = str.maketrans(
 )
 
 
-def normalize(text: str) -> str:
-    """Spell a text the way the model reads it. Idempotent, blind to case, total. Source: `docs/packs/amharic.md`."""
-    for rule in (
-        lower_case,
-        strip_invisible,
-        compose,
-        replace_marks,
-        read_wordspaces,
-        collapse_spaces,
-        close_up_marks,
-        join_pairs,
-        collapse_repeats,
-        space_out_marks,
-    ):
-        text = rule(text)
-    return text
-
-
 def lower_case(text: str) -> str:
     """`BBC` -> `bbc`. First, since the lower case of some letters depends on their neighbours."""
     return text.lower()
@@ -89,3 +71,18 @@ def collapse_repeats(text: str) -> str:
 def space_out_marks(text: str) -> str:
     """`መጣ።ሄደ` -> `መጣ። ሄደ`. Ethiopic marks only: a Latin full stop also stands within abbreviations."""
     return MARK_BEFORE_LETTER.sub(" ", text)
+
+
+RULES = (
+    lower_case,
+    strip_invisible,
+    compose,
+    replace_marks,
+    read_wordspaces,
+    collapse_spaces,
+    close_up_marks,
+    join_pairs,
+    collapse_repeats,
+    space_out_marks,
+)
+"""In order. Together idempotent, blind to case, total. Source: `docs/packs/amharic.md`."""
