@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
@@ -34,3 +36,26 @@ def list_plugins(as_json: bool) -> None:
             click.echo(f"  hooks      {', '.join(info.hooks)}")
         if info.error:
             click.echo(f"  error      {info.error}")
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--language", required=True, metavar="CODE", help="Language code (ISO 639), for example tig.")
+@click.option("--english-name", help="English name of the language. [default: NAME, capitalised]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write. [default: xtts-lang-NAME]")
+def new(name: str, language: str, english_name: str | None, out: Path | None) -> None:
+    """Write a package with a language pack to fill in: pyproject.toml, the pack, its tests, README, CI.
+
+    Its tests pass at once. It refuses every text until you have decided what only you can decide.
+    """
+    from xtts_framework.plugins.scaffold import NewPack, create_pack
+
+    pack = NewPack(name, language, english_name or name.replace("-", " ").title())
+    folder = out or Path(pack.package)
+    create_pack(pack, folder)
+    click.echo(
+        f"{folder}: ready.\n"
+        f"  cd {folder}\n"
+        f"  pip install -e '.[dev]'\n"
+        f"  pytest                      # passes, and lists what is left to decide in {pack.module}.py"
+    )
