@@ -252,19 +252,24 @@ def split_to_fit(pack: LanguagePack, text: str, fits: Callable[[str], bool]) -> 
     """Split a normalised text into sentences that fit, and those that do not into ever smaller pieces.
 
     Raises:
-        UserError: a single word does not fit.
+        UserError: a pack with a way of its own to split loses text, or keeps together what does not fit.
     """
     pieces: list[str] = []
     for sentence in pack.split_sentences(text, MAX_SENTENCE_CHARACTERS):
         pieces += _halve_until(pack, sentence, fits)
+    if "".join("".join(pieces).split()) != "".join(text.split()):
+        raise UserError(
+            f"language pack {pack.code!r}, split_sentences: the pieces are not the text that was to be split.\n"
+            "  Tell its author."
+        )
     return pieces
 
 
 def _halve_until(pack: LanguagePack, piece: str, fits: Callable[[str], bool]) -> list[str]:
     if fits(piece):
         return [piece]
-    halves = pack.split_sentences(piece, len(piece) // 2)
-    if len(halves) < 2:
+    halves = pack.split_sentences(piece, len(piece) // 2) if len(piece) > 1 else [piece]
+    if max(map(len, halves), default=0) >= len(piece):
         raise UserError(
             f"Too long for the model at once, and it cannot be split: {piece[:40]!r}… ({len(piece)} characters). "
             "Put spaces or punctuation into it."

@@ -125,19 +125,24 @@ class LanguagePack:
         return find_unknown_characters(normalized, self.alphabet)
 
     def belong_together(self, left: str, right: str) -> bool:
-        """Whether a text must not be divided between two neighbouring words, as within a number. By default, never."""
+        """Whether a text must not be divided between two neighbouring words, as within a number. By default, never.
+
+        Args:
+            left: a word of a normalised text with its marks: `ሁለት` or `ሁለት፣`.
+            right: the word after it.
+        """
         return False
 
     def split_sentences(self, text: str, max_characters: int) -> list[str]:
         """Split a normalised text into sentences of at most `max_characters`, losing nothing but spaces.
 
         A longer sentence is divided after clause marks, where that is not enough at spaces, and a word that is longer
-        by itself is cut.
+        by itself is cut. Words that belong together are only parted when they are longer by themselves.
 
         Raises:
             ValueError: `max_characters` below 1.
         """
-        return split_text(text, max_characters, self.sentence_marks, self.clause_marks)
+        return split_text(text, max_characters, self.sentence_marks, self.clause_marks, self.belong_together)
 
     def freezing_plan(self, training_clips: int, blocks: int) -> FreezingPlan:
         """What to freeze when there are few clips: the lower two thirds of the blocks, the voice and the audio codes.
