@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,15 +19,23 @@ PARTS = {
 }
 """Field of the plan -> modules of coqui's GPT; the blocks are `gpt.h`."""
 
+BLOCKS = "blocks"
 BLOCK_PATTERN = re.compile(r"gpt\.h\.(\d+)\.")
 
 
 @dataclass(frozen=True)
-class FreezingCounts:
+class ParameterCounts:
     """Parameters (single numbers, not tensors) that train, and that stay as they are."""
 
     trainable: int
     frozen: int
+
+
+@dataclass(frozen=True)
+class FreezingCounts(ParameterCounts):
+    """The same for the whole GPT, and for each of its parts: `blocks`, then those of `PARTS`."""
+
+    parts: dict[str, ParameterCounts]
 
 
 def resolve_freezing(
@@ -48,7 +57,7 @@ def resolve_freezing(
         plan = FreezingPlan((), text_embedding=True, audio_embedding=True, heads=True, conditioning=True, reason=reason)
     stated = config.model_dump(include={"frozen_blocks", *PARTS}, exclude_none=True)
     if stated:
-        plan = replace(plan, **stated, reason=f"{plan.reason}; {', '.join(stated)} as configured")
+        plan = replace(plan, **stated, reason=f"{plan.reason}; but {', '.join(stated)} as configured")
         _check_blocks(plan.frozen_blocks, blocks, source="freezing.frozen_blocks in the configuration")
     plan = replace(plan, frozen_blocks=tuple(sorted(set(plan.frozen_blocks))))
     if len(plan.frozen_blocks) == blocks and not any(getattr(plan, part) for part in PARTS):
@@ -62,21 +71,25 @@ def apply_freezing(gpt: Any, plan: FreezingPlan) -> FreezingCounts:
     Raises:
         UserError: a parameter that belongs to no part: the base is no XTTS-v2.
     """
-    counts = {True: 0, False: 0}
+    counts: Counter[tuple[str, bool]] = Counter()
     for name, parameter in gpt.named_parameters():
-        trains = _trains(name, plan)
+        block = BLOCK_PATTERN.match(name)
+        part = BLOCKS if block else _part_of(name)
+        trains = int(block[1]) not in plan.frozen_blocks if block else bool(getattr(plan, part))
         parameter.requires_grad_(trains)
-        counts[trains] += parameter.numel()
-    return FreezingCounts(trainable=counts[True], frozen=counts[False])
+        counts[part, trains] += parameter.numel()
+    parts = {part: ParameterCounts(counts[part, True], counts[part, False]) for part in (BLOCKS, *PARTS)}
+    return FreezingCounts(
+        trainable=sum(part.trainable for part in parts.values()),
+        frozen=sum(part.frozen for part in parts.values()),
+        parts=parts,
+    )
 
 
-def _trains(parameter: str, plan: FreezingPlan) -> bool:
-    block = BLOCK_PATTERN.match(parameter)
-    if block:
-        return int(block[1]) not in plan.frozen_blocks
+def _part_of(parameter: str) -> str:
     for part, modules in PARTS.items():
         if parameter.startswith(tuple(f"{module}." for module in modules)):
-            return bool(getattr(plan, part))
+            return part
     raise UserError(
         f"The base has a parameter {parameter!r} that belongs to no part of XTTS-v2 (blocks, {', '.join(PARTS)}). "
         "Use an XTTS-v2 base; the older XTTS-v1 is not supported."

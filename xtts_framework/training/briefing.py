@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 
 from xtts_framework.config import TrainConfig
-from xtts_framework.model.freezing import FreezingCounts
+from xtts_framework.model.freezing import BLOCKS, FreezingCounts
 from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.checkpoint import Checkpoint
 from xtts_framework.training.corpus import Corpus
@@ -50,8 +50,7 @@ def decision_lines(
         part = f"replay, {use.share:.0%} of the samples" if use.share else "part of every epoch"
         evaluated = len(corpus.of("eval", name))
         yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {evaluated} eval clips; {part}"
-    frozen = f", blocks {_ranges(plan.frozen_blocks)} frozen" if plan.frozen_blocks else ""
-    yield f"freezing: {counts.trainable:,} parameters train, {counts.frozen:,} are frozen{frozen}: {plan.reason}"
+    yield from freezing_lines(plan, counts)
     main_share = 1 - sum(use.share or 0 for use in config.datasets.values())
     yield (
         f"clock: 1 step = {clock.batch_size} samples, 1 update = {clock.grad_accum} steps = {clock.update_samples} "
@@ -63,6 +62,26 @@ def decision_lines(
             "samples, and so the milestones move. For memory use micro_batch_tokens instead."
         )
     yield from _schedule_lines(config, clock, clock.boundary(training.max_steps))
+
+
+def freezing_lines(plan: FreezingPlan, counts: FreezingCounts) -> Iterator[str]:
+    """What trains and what does not, part by part, with the number of parameters of each."""
+    trainable = {part: count.trainable for part, count in counts.parts.items()}
+    frozen_blocks = f"blocks {_ranges(plan.frozen_blocks)}"
+    frozen = {frozen_blocks if part == BLOCKS else part: count.frozen for part, count in counts.parts.items()}
+    yield f"freezing: {plan.reason}"
+    yield f"  training {_amounts(trainable)}"
+    yield f"  frozen {_amounts(frozen)}"
+
+
+def _amounts(parameters: Mapping[str, int]) -> str:
+    """`3.4 M parameters: blocks 2.1 M, heads 1.3 M`."""
+    listed = ", ".join(f"{part.replace('_', ' ')} {_amount(count)}" for part, count in parameters.items() if count)
+    return f"{_amount(sum(parameters.values()))} parameters: {listed}" if listed else "nothing"
+
+
+def _amount(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
 
 
 def _schedule_lines(config: TrainConfig, clock: Clock, last_step: int) -> Iterator[str]:
