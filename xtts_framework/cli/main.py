@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "xtts_framework.cli.show",
     "base": "xtts_framework.cli.base",
     "plugins": "xtts_framework.cli.plugins",
+    "text": "xtts_framework.cli.text",
     "config": "xtts_framework.cli.config",
     "demo-data": "xtts_framework.cli.demo_data",
 }

@@ -18,7 +18,7 @@ API_VERSION = 1
 Rule = Callable[[str], str]
 """One step of a normalisation: a named function from text to text."""
 
-CODE_PATTERN = re.compile(r"[a-z]+(_[a-z]+)*")
+CODE_PATTERN = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
