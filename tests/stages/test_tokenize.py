@@ -95,6 +95,15 @@ def test_vocabulary_and_report_are_written(tmp_path: Path, base: Path, run: RunF
     assert all(UNKNOWN not in encode(run, character) for character in pack.alphabet)
 
 
+def test_held_out_clips_are_measured_apart(tmp_path: Path, base: Path, run: RunFolder) -> None:
+    """`ሰላም` is a token, learnt in training; `ፀሐይ` is three, for it is only evaluated."""
+    tokenize(config(), base, {"news": write_manifest(tmp_path / "news", TRAIN, ["ሰላም ፀሐይ", "ሰላም"])}, run)
+    report = read_json(run.tokenizer_report)["languages"]["am"]
+    assert report["tokens_per_character_held_out"] == round((1 + 1 + 3 + 1) / (7 + 3), 4)
+    tokenize(config(), base, {"news": write_manifest(tmp_path / "all", [*TRAIN, "ሰላም ፀሐይ"], [])}, run)
+    assert read_json(run.tokenizer_report)["languages"]["am"]["tokens_per_character_held_out"] is None
+
+
 def test_evaluation_clips_teach_the_vocabulary_nothing(tmp_path: Path, base: Path, run: RunFolder) -> None:
     clips = write_manifest(tmp_path / "news", TRAIN, EVAL * 50)
     tokenize(config(), base, {"news": clips}, run)

@@ -30,7 +30,15 @@ from tokenizers import Tokenizer
 from xtts_framework.errors import UserError
 from xtts_framework.plugins import LanguagePack
 from xtts_framework.text.tokenizer import UNKNOWN, tagged
-from xtts_framework.text.vocabulary import extend_vocab, language_rows, language_tags, read_vocab, row_count
+from xtts_framework.text.vocabulary import (
+    extend_vocab,
+    language_rows,
+    language_tags,
+    read_vocab,
+    row_count,
+    tokens_per_character,
+    unreachable_tokens,
+)
 
 NEW_TOKENS = 160
 
@@ -200,8 +208,50 @@ def test_report_counts_what_the_tokenizer_does(base: dict[str, Any], extended: d
     assert language["tokens_per_character_after"] == pytest.approx(tokens / sum(map(len, AMHARIC)), abs=1e-4)
     assert language["tokens_per_character_after"] < 0.7
     assert (language["unreachable"], language["unk"], language["coverage"]) == (0, 0, 1.0)
-    assert report["longest_tokens"][0] == max(added_tokens(base, extended), key=lambda token: (len(token), token))
+    assert report["longest_tokens"][:4] == ["ሁሉም", "ሰላም", "ሁሉ", "ላም"]
+    assert language["longest_tokens"][:3] == ["ሁሉም", "ሰላም", "ሁሉ"]  # no text is left with a `ላም`
     assert len(report["longest_tokens"]) <= 50
+
+
+def test_report_of_a_text_worked_out_by_hand(base: dict[str, Any]) -> None:
+    """`ሀሁ` three times and `ሀሁሂ` twice are learnt in this order, `ሃ` once is not; each space is a token."""
+    texts = ["ሀሁ ሀሁሂ", "ሀሁሂ ሃ ሀሁ", "ሀሁ"]
+    vocab, report = extend_vocab(base, [(Amharic(), texts)], NEW_TOKENS, None)
+    assert vocab["model"]["merges"][-2:] in (["ሀ ሁ", "ሀሁ ሂ"], [["ሀ", "ሁ"], ["ሀሁ", "ሂ"]])
+    assert report["added_merges"] == report["languages"]["am"]["merged_tokens"] == 2
+    assert report["languages"]["am"]["tokens_per_character_before"] == 1.0
+    assert report["languages"]["am"]["tokens_per_character_after"] == round((3 + 5 + 1) / (6 + 8 + 2), 4)
+    assert report["languages"]["am"]["longest_tokens"] == ["ሀሁሂ", "ሀሁ", "ሃ"]
+    assert report["longest_tokens"][:2] == ["ሀሁሂ", "ሀሁ"]
+
+
+def test_merges_of_the_base_count_before_as_well_as_after() -> None:
+    """`hab|ari|[SPACE]|in`, though the base has merges for `ari` and `in`: what the run adds makes no difference."""
+    _, report = extend_vocab(small_vocab(), [(Swahili(), ["habari in"])], NEW_TOKENS, None)
+    language = report["languages"]["sw"]
+    tokens = len(["h", "a", "b", "ari", "[SPACE]", "in"])
+    assert language["tokens_per_character_before"] == round(tokens / len("habari in"), 4)
+    assert language["tokens_per_character_after"] == language["tokens_per_character_before"]
+
+
+def test_each_language_lists_the_tokens_that_its_texts_use(base: dict[str, Any]) -> None:
+    _, report = extend_vocab(base, [(Amharic(), AMHARIC), (Yoruba(), YORUBA)], NEW_TOKENS, None)
+    amharic, yoruba = (report["languages"][code]["longest_tokens"] for code in ("am", "yo"))
+    assert amharic[:2] == ["ሁሉም", "ሰላም"] and yoruba == ["ọọ", "ṣ", "ẹ", "ọ"]
+    assert not set(amharic) & set(yoruba)
+
+
+def test_length_is_measured_in_tokens_per_character() -> None:
+    tokenizer = load(small_vocab())
+    assert tokens_per_character(tokenizer, "en", ["the in", "an"]) == round((3 + 1) / (6 + 2), 4)
+    assert tokens_per_character(tokenizer, "en", ["", ""]) is None
+
+
+def test_a_token_that_an_older_merge_prevents_is_found() -> None:
+    vocab = small_vocab()
+    vocab["model"]["vocab"] |= {"ሀ": row_count(vocab), "hሀ": row_count(vocab) + 1, "thሀ": row_count(vocab) + 2}
+    vocab["model"]["merges"] += ["h ሀ", "t hሀ"]
+    assert unreachable_tokens(load(vocab), ["ሀ", "hሀ", "thሀ", "the"]) == ["thሀ"]
 
 
 def test_report_admits_what_the_alphabet_lacks(base: dict[str, Any]) -> None:

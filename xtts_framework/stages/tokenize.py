@@ -18,7 +18,7 @@ from xtts_framework.files import write_json
 from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.plugins import LanguagePack, load_plugins
 from xtts_framework.text.tokenizer import UNKNOWN, encode_texts
-from xtts_framework.text.vocabulary import extend_vocab, read_vocab
+from xtts_framework.text.vocabulary import extend_vocab, read_vocab, tokens_per_character
 
 COLUMNS = ["clip_id", "normalized", "language", "split"]
 CLIPS_IN_ERROR = 10
@@ -50,7 +50,11 @@ def tokenize(config: TokenizeConfig, base_folder: Path, datasets: Mapping[str, D
         new_tokens=config.tokenizer.new_tokens,
         own_merges=config.tokenizer.own_merges,
     )
-    _check_clips(Tokenizer.from_str(json.dumps(vocab)), clips)
+    tokenizer = Tokenizer.from_str(json.dumps(vocab))
+    _check_clips(tokenizer, clips)
+    for code, language in report["languages"].items():
+        held_out = clips.filter(split="eval", language=code)["normalized"].to_list()
+        language["tokens_per_character_held_out"] = tokens_per_character(tokenizer, code, held_out)
     write_json(run.vocab, vocab)
     write_json(run.tokenizer_report, report)
     _tell(report)
@@ -125,6 +129,9 @@ def _tell(report: dict[str, Any]) -> None:
         say(f"  {report['requested_tokens']} rows were asked for, but the texts repeat no more pieces than these")
     for code, language in report["languages"].items():
         before, after = language["tokens_per_character_before"], language["tokens_per_character_after"]
-        say(f"  [{code}] {language['characters_added']} characters added, {before} -> {after} tokens per character")
+        held_out = language["tokens_per_character_held_out"]
+        evaluated = "" if held_out is None else f", {held_out} in evaluation clips"
+        say(f"  [{code}] {language['characters_added']} characters added")
+        say(f"  [{code}] {before} -> {after} tokens per character{evaluated}")
         if language["tag_added"] and not language["merged_tokens"] and language["script_in_base"]:
             say(f"  [{code}] no merges: the base covers the script, and new ones would change its own languages")

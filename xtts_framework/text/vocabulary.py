@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,10 +138,10 @@ def extend_vocab(
     added_merges = _append_merges(vocab, merges)
 
     extended = Tokenizer.from_str(json.dumps(vocab))
-    added = [token for token, index in vocab["model"]["vocab"].items() if index >= base_rows]
+    added = {token for token, index in vocab["model"]["vocab"].items() if index >= base_rows}
     report = {
         "languages": {
-            pack.code: _measure_language(pack, texts[pack.code], spelled, extended)
+            pack.code: _measure_language(pack, texts[pack.code], spelled, extended, added)
             | _describe_language(pack, base_vocab, extended, added)
             for pack in packs
         },
@@ -148,7 +150,7 @@ def extend_vocab(
         "requested_tokens": new_tokens,
         "added_tokens": len(added),
         "added_merges": added_merges,
-        "longest_tokens": sorted(added, key=lambda token: (-len(token), token))[:LONGEST_TOKENS],
+        "longest_tokens": longest_tokens(added - language_tags(vocab).keys()),
     }
     return vocab, report
 
@@ -199,32 +201,55 @@ def _append_merges(vocab: Vocab, merges: Iterable[tuple[str, str]]) -> int:
     return len(new)
 
 
+def tokens_per_character(tokenizer: Tokenizer, code: str, texts: Sequence[str]) -> float | None:
+    """How long texts are in tokens: `[SPACE]` counts, as spaces do, and the language tag does not.
+
+    1 is a token for each character, 0.5 half as many.
+
+    Args:
+        code: language code.
+        texts: normalised.
+    Returns:
+        None for texts without a character.
+    """
+    characters = sum(map(len, texts))
+    tokens = sum(len(encoding) - 1 for encoding in encode_texts(tokenizer, code, texts))
+    return round(tokens / characters, 4) if characters else None
+
+
+def longest_tokens(tokens: Iterable[str]) -> list[str]:
+    """At most 50, the longest first. Whole names among them mean that the texts are few or much alike."""
+    return sorted(tokens, key=lambda token: (-len(token), token))[:LONGEST_TOKENS]
+
+
+def unreachable_tokens(tokenizer: Tokenizer, tokens: Iterable[str]) -> list[str]:
+    """Tokens that not even the text of their own characters is encoded to."""
+    return [token for token in tokens if tokenizer.encode(token).tokens != [token]]
+
+
 def _measure_language(
-    pack: LanguagePack, texts: Sequence[str], spelled: Tokenizer, extended: Tokenizer
+    pack: LanguagePack, texts: Sequence[str], spelled: Tokenizer, extended: Tokenizer, added: AbstractSet[str]
 ) -> dict[str, Any]:
-    """How long the texts are in tokens (tag not counted), by characters alone and with the learnt merges."""
-    characters = max(1, sum(len(text) for text in texts))
-    before = sum(len(encoding) - 1 for encoding in encode_texts(spelled, pack.code, texts))
-    after = unk = 0
-    for encoding in encode_texts(extended, pack.code, texts):
-        after += len(encoding) - 1
-        unk += encoding.tokens.count(UNKNOWN)
+    """What the new merges do to the texts they were learnt from; `spelled` is the vocabulary without them."""
+    used = Counter(token for encoding in encode_texts(extended, pack.code, texts) for token in encoding.tokens)
+    characters = max(1, sum(map(len, texts)))
     return {
-        "tokens_per_character_before": round(before / characters, 4),
-        "tokens_per_character_after": round(after / characters, 4),
-        "coverage": 1 - unk / characters,
-        "unk": unk,
+        "tokens_per_character_before": tokens_per_character(spelled, pack.code, texts),
+        "tokens_per_character_after": tokens_per_character(extended, pack.code, texts),
+        "coverage": 1 - used[UNKNOWN] / characters,
+        "unk": used[UNKNOWN],
+        "longest_tokens": longest_tokens(used.keys() & added - {language_tag(pack.code)}),
     }
 
 
 def _describe_language(
-    pack: LanguagePack, base_vocab: Vocab, extended: Tokenizer, added: Collection[str]
+    pack: LanguagePack, base_vocab: Vocab, extended: Tokenizer, added: AbstractSet[str]
 ) -> dict[str, Any]:
     alphabet = pack.alphabet - {" "}
     missing = alphabet - base_vocab["model"]["vocab"].keys()
     merged = [token for token in added if len(token) > 1 and alphabet.issuperset(token)]
     return {
-        "unreachable": sum(extended.encode(token).tokens != [token] for token in merged),
+        "unreachable": len(unreachable_tokens(extended, merged)),
         "tag_added": language_tag(pack.code) not in language_tags(base_vocab),
         "characters_added": len(missing),
         "script_in_base": not any(character.isalpha() for character in missing),
