@@ -72,7 +72,7 @@ def test_below_a_thousand_no_two_numbers_sound_alike() -> None:
     assert len({cardinal(number) for number in range(1000)}) == 1000
 
 
-@given(st.integers(0, 999) | st.integers(0, 10**12))
+@given(st.integers(0, 999) | st.integers(0, LIMIT - 1))
 def test_cardinals_are_those_of_unicode_but_for_two_habits(number: int) -> None:
     """The Unicode consortium writes hundreds and what follows as one word, and eighteen as `თრვამეტი`."""
     rbnf = pytest.importorskip("unicode_rbnf", reason="the number rules of the Unicode consortium")

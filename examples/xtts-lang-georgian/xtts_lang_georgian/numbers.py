@@ -9,9 +9,9 @@ UNITS = (
 SCORES = ("", "ოცი", "ორმოცი", "სამოცი", "ოთხმოცი")
 HUNDRED = "ასი"
 THOUSAND = "ათასი"
-SCALES = ((10**12, "ტრილიონი"), (10**9, "მილიარდი"), (10**6, "მილიონი"), (1000, THOUSAND))
-LIMIT = 10**15
-"""The first number that has no reading here."""
+SCALES = ((10**9, "მილიარდი"), (10**6, "მილიონი"), (1000, THOUSAND))
+LIMIT = 10**12
+"""The first number without a reading: some call it a billion, others a trillion."""
 
 WHOLE = "მთელი"
 PARTS = ("მეათედი", "მეასედი", "მეათასედი")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-import regex
 from xtts_framework.plugins import LanguagePack, Rule, TextProblem, find_unknown_characters
 
 from xtts_lang_georgian.numbers import begins_number, continues_number
@@ -14,7 +13,6 @@ from xtts_lang_georgian.rules import RULES
 from xtts_lang_georgian.writing import LETTERS, MARKS, VOWELS
 
 GEORGIAN_WORD = re.compile(f"[{LETTERS}]+")
-NUMERAL = regex.compile(r"\p{N}")
 OPENING = "\"'("
 
 
@@ -36,11 +34,12 @@ class Georgian(LanguagePack):
         return RULES
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
+        characters = "".join(character for character in set(normalized) if not character.isnumeric())
         return [
             *find_nothing_to_say(normalized),
             *find_numbers(normalized),
             *find_abbreviations(normalized),
-            *find_unknown_characters(NUMERAL.sub("", normalized), self.alphabet),
+            *find_unknown_characters(characters, self.alphabet),
         ]
 
     def belong_together(self, left: str, right: str) -> bool:
@@ -57,7 +56,7 @@ def find_nothing_to_say(normalized: str) -> list[TextProblem]:
 
 def find_numbers(normalized: str) -> list[TextProblem]:
     """Numbers that no rule reads: `12.05.2024`, `2-1`, `007`, `Ⅳ`."""
-    unread = [word for word in normalized.split() if NUMERAL.search(word)]
+    unread = [word for word in normalized.split() if any(map(str.isnumeric, word))]
     return [TextProblem("digits", f"not read yet, write it in words: {_list(unread)}")] if unread else []
 
 
@@ -68,4 +67,4 @@ def find_abbreviations(normalized: str) -> list[TextProblem]:
 
 
 def _list(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(words))
+    return ", ".join(map(repr, dict.fromkeys(words)))

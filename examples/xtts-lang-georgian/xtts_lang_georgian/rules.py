@@ -27,10 +27,10 @@ GROUPED = re.compile(START + r"[0-9]{1,3}(?: [0-9]{3})+(?![0-9])")
 SIGN_IN_FRONT = re.compile(rf"{START}({SIGN}) ?([0-9]+(?:[.,][0-9]+)*){END}")
 SPACE_BEFORE_SIGN = re.compile(rf"(?<=[0-9]) (?={SIGN})")
 YEAR = re.compile(START + r"([1-9][0-9]{0,3})(?= წელს)")
-ORDINAL = re.compile(START + rf"(?:მე-([0-9]{{1,15}})|([0-9]{{1,15}})-(ე|ლი|ელი)){END}")
+ORDINAL = re.compile(START + rf"(?:მე-([0-9]{{1,12}})|([0-9]{{1,12}})-(ე|ლი|ელი)){END}")
 NUMBER = re.compile(
     START
-    + r"(?P<minus>-)?(?P<whole>0|[1-9][0-9]{0,14})(?:[.,](?P<decimals>[0-9]{1,3}))?"
+    + r"(?P<minus>-)?(?P<whole>0|[1-9][0-9]{0,11})(?:[.,](?P<decimals>[0-9]{1,3}))?"
     + rf"(?P<sign>{SIGN})?(?:-(?P<ending>[{LETTERS}]+))?{END}"
 )
 
