@@ -23,19 +23,19 @@ PHONEMES = {
 EJECTIVE = str.maketrans("ʼ", "ˀ")
 """IPA's apostrophe would be taken for a quotation mark; Unicode names `ˀ` as its other spelling."""
 
-OA_SYLLABLES = {"ሇ": "ሎ", "ቇ": "ቆ", "ኇ": "ሆ", "ኯ": "ኮ", "ዏ": "ዎ", "ዯ": "ዶ", "ጏ": "ጎ", "ፇ": "ፎ"}
-"""Rare letters that epitran lacks, by the letter of the vowel `o`, which is how they are said."""
+OA_LETTERS = {"ሇ": "ሆ", "ቇ": "ቆ", "ኇ": "ኆ", "ኯ": "ኮ", "ዏ": "ዎ", "ዯ": "ዮ", "ጏ": "ጎ", "ፇ": "ፆ"}
+"""Rare letters for the vowel `oa`, all of which epitran lacks -> letters for `o`."""
 
 RESPELLINGS = {
     AMHARIC: str.maketrans(
-        OA_SYLLABLES
+        OA_LETTERS
         | {"አ": "ኣ", "ዐ": "ዓ", "ሀ": "ሃ", "ሐ": "ሓ", "ኀ": "ኃ"}  # these say `a` in Amharic; epitran reads `ə`
         | {"ኧ": "አ"}  # the letter for a `ə` at the start of a word; epitran reads `wa`
         | {"ቈ": "ቆ", "ኈ": "ሆ", "ኰ": "ኮ", "ጐ": "ጎ"}  # ጐንደር is also written ጎንደር; epitran reads `ɡʷe`
-        | {"ቊ": "ቁ", "ኊ": "ሁ", "ኍ": "ሁ", "ኲ": "ኩ"}  # ቊጥር is also written ቁጥር; epitran lacks these,
-        | {"ቌ": "ቁዌ", "ኌ": "ሁዌ", "ኴ": "ኩዌ", "ጔ": "ጉዌ"}  # and these
+        | {"ቊ": "ቁ", "ኊ": "ሁ", "ኍ": "ሁ", "ኲ": "ኩ"}  # ቊጥር is also written ቁጥር; epitran lacks these
+        | {"ቌ": "ቁዌ", "ኌ": "ሁዌ", "ኴ": "ኩዌ", "ጔ": "ጉዌ"}  # `kˀʷe` and so on; epitran lacks these
     ),
-    TIGRINYA: str.maketrans(OA_SYLLABLES),
+    TIGRINYA: str.maketrans(OA_LETTERS),
 }
 """Letters that epitran reads wrongly or not at all -> letters that sound right."""
 
@@ -60,8 +60,8 @@ def require_epitran() -> None:
 def read_phonemes(text: str, epitran_code: str) -> str:
     """Replace Ethiopic letters by their phonemes: `ሰላም ለዓለም።` -> `səlam ləaləm።`
 
-    Everything else stays: marks, spaces, Latin letters, and the letters of other languages' sounds that epitran does
-    not know, for `check` to refuse. So a text that has been read stays as it is.
+    All else stays: marks, spaces, Latin letters, and the letters of other languages that epitran does not know, for
+    `check` to refuse. So a text that has been read is not changed again.
 
     Args:
         text: normalised, numbers and abbreviations in words.
