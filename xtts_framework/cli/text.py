@@ -75,9 +75,10 @@ def command(
 
 
 def _read_texts(texts: Sequence[str], corpus: Path | None) -> Iterator[str]:
+    import os
     import sys
 
-    from xtts_framework.text.reading import decode_lines
+    from xtts_framework.text.reading import decode_lines, decode_text
 
     if corpus:
         with corpus.open("rb") as lines:
@@ -85,7 +86,7 @@ def _read_texts(texts: Sequence[str], corpus: Path | None) -> Iterator[str]:
     elif not texts or texts == ("-",):
         yield from decode_lines(sys.stdin.buffer)
     else:
-        yield from texts
+        yield from (decode_text(os.fsencode(text)) for text in texts)
 
 
 def _prepare(

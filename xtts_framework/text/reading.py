@@ -11,7 +11,7 @@ from xtts_framework.plugins.discovery import describe_error
 from xtts_framework.plugins.registry import PACK_ERROR
 
 STRAY = re.compile("[\ud800-\udfff]")
-"""What Python makes of a byte that is not UTF-8, in arguments and in `decode_lines`: U+DC80 to U+DCFF."""
+"""What Python makes of a byte that is not UTF-8, in `decode_text`: U+DC80 to U+DCFF."""
 SHOWN_CHARACTERS = 60
 
 
@@ -51,10 +51,15 @@ class Reading:
         return [step for step in self.steps if step.text != step.before]
 
 
+def decode_text(content: bytes) -> str:
+    """Decode UTF-8; what is something else is left to `read_by_rules` to refuse."""
+    return content.decode("utf-8", "surrogateescape")
+
+
 def decode_lines(lines: Iterable[bytes]) -> Iterator[str]:
-    """Decode UTF-8 lines, without line ends and byte-order mark; what is not UTF-8 is left to `read_by_rules`."""
+    """`decode_text` of each line, without its end; the first without a byte-order mark."""
     for number, line in enumerate(lines):
-        text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+        text = decode_text(line).rstrip("\r\n")
         yield text.removeprefix("\ufeff") if number == 0 else text
 
 
