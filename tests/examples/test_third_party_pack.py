@@ -157,6 +157,11 @@ def test_the_packs_own_tests_pass(environment: Environment, tmp_path: Path) -> N
     environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=tmp_path)
 
 
+def test_the_pack_keeps_the_contract(environment: Environment, tmp_path: Path) -> None:
+    outcomes = environment.run("xtts", "plugins", "check", "georgian", cwd=tmp_path)
+    assert "accepts_only_its_alphabet" in outcomes
+
+
 def test_every_text_is_read_or_refused_by_the_pack(finished: Path) -> None:
     dataset = DatasetFolder(finished / "results/datasets/speech")
     manifest = polars.read_parquet(dataset.manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xtts_framework.plugins.testing import LanguagePackContract
 
 from xtts_lang_georgian.pack import Georgian
 from xtts_lang_georgian.writing import LETTERS, MARKS, REPLACEMENTS
@@ -35,10 +36,11 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "normalized"), EXAMPLES)
-def test_texts_are_read_as_they_should(raw: str, normalized: str) -> None:
-    assert GEORGIAN.normalize(raw) == normalized
-    assert GEORGIAN.check(raw, normalized) == []
+class TestGeorgian(LanguagePackContract):
+    """What every pack promises, with the examples above."""
+
+    pack = Georgian
+    examples = EXAMPLES
 
 
 @pytest.mark.parametrize(
@@ -69,13 +71,6 @@ def test_normalize_is_idempotent_and_blind_to_case(text: str) -> None:
     normalized = GEORGIAN.normalize(text)
     assert GEORGIAN.normalize(normalized) == normalized
     assert GEORGIAN.normalize(text.lower()) == normalized
-
-
-@given(TEXTS)
-def test_accepted_texts_lie_in_the_alphabet(text: str) -> None:
-    normalized = GEORGIAN.normalize(text)
-    if not GEORGIAN.check(text, normalized):
-        assert set(normalized) <= GEORGIAN.alphabet
 
 
 @given(st.text(alphabet=WRITTEN))
