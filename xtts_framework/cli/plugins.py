@@ -22,9 +22,9 @@ def list_plugins(as_json: bool) -> None:
     import dataclasses
     import json
 
-    from xtts_framework.plugins import load_plugins
+    from xtts_framework.plugins.discovery import find_plugins
 
-    infos = load_plugins().infos
+    infos = find_plugins().infos
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(info) for info in infos], ensure_ascii=False, indent=2))
         return
@@ -36,6 +36,38 @@ def list_plugins(as_json: bool) -> None:
             click.echo(f"  hooks      {', '.join(info.hooks)}")
         if info.error:
             click.echo(f"  error      {info.error}")
+
+
+@command.command("check")
+@click.argument("name")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the pack, as in language.options."
+)
+@click.option("--limit", "limit_s", default=8.5, show_default=True, help="Seconds a plugin with one pack may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
+def check(name: str, options: tuple[str, ...], limit_s: float, as_json: bool) -> None:
+    """Check an installed plugin and its packs against the contract. NAME is the plugin's, or a language code.
+
+    Needs no GPU, weights or network. Ends with status 1 when a promise is broken.
+    """
+    import json
+
+    import yaml
+
+    from xtts_framework.plugins.checking import check_installed
+
+    pairs = (option.partition("=") for option in options)
+    broken = False
+    parts = []
+    for part in check_installed(name, {key: yaml.safe_load(value) for key, _, value in pairs}, limit_s):
+        broken = broken or part.broken
+        parts.append(part.as_json())
+        if not as_json:
+            click.echo("\n".join(part.lines()))
+    if as_json:
+        click.echo(json.dumps(parts, ensure_ascii=False, indent=2))
+    if broken:
+        raise click.exceptions.Exit(1)
 
 
 @command.command("new")

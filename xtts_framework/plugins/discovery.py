@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
+from pydantic import BaseModel
 
 from xtts_framework.errors import UserError
 from xtts_framework.plugins import hookspecs
@@ -17,8 +20,14 @@ from xtts_framework.plugins.language_pack import API_VERSION, LanguagePack
 
 ENTRY_POINT_GROUP = "xtts_framework.plugins"
 DISABLED_VARIABLE = "XTTS_DISABLED_PLUGINS"
+OWN_DISTRIBUTION = "xtts-framework"
 UNKNOWN = "unknown"
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(-[a-z]+)?")
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("xtts_"))
+
+
+class PluginFailure(Exception):
+    """What is wrong with a plugin, in a sentence that does not name it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class PluginInfo:
         hooks: names of the hooks that it implements.
         languages: codes of the packs that it offers.
         error: why it, or something it offers, cannot be used.
+        disabled: whether it, or the error, comes from `XTTS_DISABLED_PLUGINS`.
     """
 
     name: str
@@ -40,9 +50,18 @@ class PluginInfo:
     hooks: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     error: str | None = None
+    disabled: bool = False
 
     def __str__(self) -> str:
         return f"plugin {self.name!r} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A plugin says: this is the pack of that language."""
+
+    info: PluginInfo
+    pack: type[LanguagePack]
 
 
 @dataclass
@@ -50,114 +69,192 @@ class Found:
     """What an environment offers.
 
     Args:
-        manager: with every plugin that could be imported.
-        infos: every plugin, by name.
-        packs: pack classes that can be used, by language code.
-        refusals: by language code, why the packs that claim it cannot be used.
+        manager: with every plugin that works.
+        infos: every plugin, by name; several can have one name, and then at most one of them is used.
+        claims: by language code, all packs that plugins offer for it.
+        refusals: by language code, why none of them can be used.
     """
 
     manager: pluggy.PluginManager
-    infos: dict[str, PluginInfo] = field(default_factory=dict)
-    packs: dict[str, type[LanguagePack]] = field(default_factory=dict)
+    infos: list[PluginInfo] = field(default_factory=list)
+    claims: dict[str, list[Claim]] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def packs(self) -> dict[str, type[LanguagePack]]:
+        """The packs that can be used, by language code."""
+        return {code: claims[0].pack for code, claims in self.claims.items() if code not in self.refusals}
 
 
 def find_plugins() -> Found:
-    """Import and register every plugin of the entry-point group that is not disabled.
-
-    Raises:
-        UserError: a plugin implements a hook that does not exist, or with arguments that the hook does not have.
-    """
-    found = Found(pluggy.PluginManager(hookspecs.PROJECT))
-    found.manager.add_hookspecs(hookspecs)
-    disabled = {name.strip() for name in os.environ.get(DISABLED_VARIABLE, "").split(",")} - {""}
-    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry_point: entry_point.name):
-        info = _describe(entry_point)
-        if info.name in found.infos:
-            raise UserError(f"{found.infos[info.name]} and {info} have one name; uninstall one of the packages.")
+    """Import and register every plugin of the entry-point group that is not disabled. Never fails because of one."""
+    found = Found(_new_manager())
+    disabled = disabled_names()
+    claims: dict[str, list[Claim]] = defaultdict(list)
+    installed = find_entry_points()
+    for entry_point in installed:
+        info = describe_entry_point(entry_point)
         if info.name in disabled:
-            info = replace(info, error=f"disabled by {DISABLED_VARIABLE}")
+            info = replace(info, error=f"disabled by {DISABLED_VARIABLE}", disabled=True)
         else:
-            info = _load(entry_point, info, found.manager)
-        found.infos[info.name] = info
-    for name in sorted(disabled - found.infos.keys()):
-        found.infos[name] = PluginInfo(name, UNKNOWN, UNKNOWN, error=f"not installed, but in {DISABLED_VARIABLE}")
-    _collect_packs(found)
+            try:
+                refuse_shared_name(entry_point, installed)
+                info, packs = _load(entry_point, info, found.manager)
+            except PluginFailure as failure:
+                info, packs = replace(info, error=str(failure)), []
+            for pack in packs:
+                claims[pack.code].append(Claim(info, pack))
+        found.infos.append(info)
+    for name in sorted(disabled - {info.name for info in found.infos}):
+        error = f"not installed, but in {DISABLED_VARIABLE}"
+        found.infos.append(PluginInfo(name, UNKNOWN, UNKNOWN, error=error, disabled=True))
+    found.claims = dict(claims)
+    _refuse_claims(found)
     return found
 
 
-def register(manager: pluggy.PluginManager, plugin: object, *, name: str | None, source: str) -> None:
-    """Register a plugin.
-
-    Args:
-        name: under which it can be found again; None makes one up.
-        source: names the plugin in errors.
-    Raises:
-        UserError: it implements a hook that does not exist, or asks a hook for arguments that it does not have.
-    """
-    try:
-        manager.register(plugin, name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        known = ", ".join(name for name in vars(hookspecs) if name.startswith("xtts_"))
-        raise UserError(
-            f"{source}: {error}\n"
-            f"  The hooks are {known}; docs/hooks.md has their arguments.\n"
-            f"  Mend the plugin; {DISABLED_VARIABLE}=NAME switches an installed one off."
-        ) from error
+def disabled_names() -> set[str]:
+    """The plugins that the user has switched off."""
+    return {name.strip() for name in os.environ.get(DISABLED_VARIABLE, "").split(",")} - {""}
 
 
-def describe_error(error: BaseException) -> str:
-    """`ImportError: No module named 'x'`."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def find_entry_points() -> list[EntryPoint]:
+    """Every installed plugin, by name; nothing of them is imported."""
+    return sorted(
+        entry_points(group=ENTRY_POINT_GROUP), key=lambda found: (found.name, str(describe_entry_point(found)))
+    )
 
 
-def _describe(entry_point: EntryPoint) -> PluginInfo:
+def describe_entry_point(entry_point: EntryPoint) -> PluginInfo:
+    """Name, package and version of a plugin, without importing it."""
     distribution = entry_point.dist
     if distribution is None:
         return PluginInfo(entry_point.name, UNKNOWN, UNKNOWN)
     return PluginInfo(entry_point.name, distribution.name, distribution.version)
 
 
-def _load(entry_point: EntryPoint, info: PluginInfo, manager: pluggy.PluginManager) -> PluginInfo:
+def refuse_shared_name(entry_point: EntryPoint, installed: list[EntryPoint]) -> None:
+    """A name stands for one plugin. Of several, none is used but the framework's own: a guest takes nobody's place.
+
+    Raises:
+        PluginFailure: another plugin has the name.
+    """
+    infos = [describe_entry_point(other) for other in installed if other.name == entry_point.name]
+    own = describe_entry_point(entry_point)
+    if len(infos) > 1 and own.distribution != OWN_DISTRIBUTION:
+        others = " and ".join(f"{info.distribution} {info.version}" for info in infos if info != own)
+        raise PluginFailure(f"{others} has a plugin of the same name; uninstall one of the packages")
+
+
+def import_plugin(entry_point: EntryPoint) -> object:
+    """Import a plugin.
+
+    Raises:
+        PluginFailure: it cannot be imported.
+    """
+    with _failing("cannot be imported"):
+        return entry_point.load()
+
+
+def read_hooks(plugin: object) -> tuple[str, ...]:
+    """Names of the hooks that a plugin implements; () when it implements none.
+
+    Raises:
+        PluginFailure: it implements a hook that does not exist, or asks a hook for arguments that it does not have.
+    """
+    trial = _new_manager()
     try:
-        plugin = entry_point.load()
-    except (Exception, SystemExit) as error:
-        return replace(info, error=f"cannot be imported: {describe_error(error)}")
-    if manager.is_registered(plugin):
-        return replace(info, error="the same module or object is registered under another name")
-    register(manager, plugin, name=info.name, source=str(info))
-    hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(plugin) or ()))
-    return replace(info, hooks=hooks, error=None if hooks else "implements no hook; is @hookimpl missing?")
+        with _failing("its hooks cannot be read"):
+            trial.register(plugin, "trial")
+            trial.check_pending()
+            return tuple(sorted(caller.name for caller in trial.get_hookcallers(plugin) or ()))
+    except PluginFailure as failure:
+        if not isinstance(failure.__cause__, pluggy.PluginValidationError):
+            raise
+        complaint = " ".join(str(failure.__cause__).replace("'trial'", "").split())
+        known = ", ".join(HOOKS)
+        raise PluginFailure(f"{complaint}\n  The hooks are {known}; docs/hooks.md has their arguments.") from failure
 
 
-def _collect_packs(found: Found) -> None:
-    """Ask every plugin for its packs; refuse those that cannot work and those that claim one code."""
-    claims: dict[str, list[tuple[PluginInfo, type[LanguagePack]]]] = defaultdict(list)
-    for implementation in found.manager.hook.xtts_language_packs.get_hookimpls():
-        info = found.infos[implementation.plugin_name]
-        try:
-            offered: Iterable[object] = implementation.function()  # type: ignore[assignment]
-            packs = [_expect_pack(pack) for pack in offered]
-        except Exception as error:
-            found.infos[info.name] = replace(info, error=f"xtts_language_packs: {describe_error(error)}")
-            continue
-        for pack in packs:
-            claims[pack.code].append((info, pack))
-        found.infos[info.name] = replace(info, languages=tuple(pack.code for pack in packs))
-    for code, claimed in claims.items():
-        refusal = _refusal(code, claimed)
-        if refusal is None:
-            found.packs[code] = claimed[0][1]
-            continue
-        found.refusals[code] = refusal
-        for name in {info.name for info, _ in claimed}:
-            earlier = found.infos[name].error
-            found.infos[name] = replace(found.infos[name], error=f"{earlier}; {refusal}" if earlier else refusal)
+def read_packs(plugin: object) -> list[type[LanguagePack]]:
+    """The packs that a plugin offers.
+
+    Raises:
+        PluginFailure: its hook fails, or offers something else than packs that say what they are.
+    """
+    trial = _new_manager()
+    with _failing("xtts_language_packs"):
+        trial.register(plugin)
+        return [_expect_pack(pack) for answer in trial.hook.xtts_language_packs() for pack in answer]
+
+
+def register(manager: pluggy.PluginManager, plugin: object, *, source: str) -> None:
+    """Register an object of this process.
+
+    Args:
+        source: names the object in errors.
+    Raises:
+        UserError: it implements a hook that does not exist, or asks a hook for arguments that it does not have.
+    """
+    try:
+        read_hooks(plugin)
+    except PluginFailure as failure:
+        raise UserError(f"{source}: {failure}") from failure
+    manager.register(plugin)
+
+
+def describe_error(error: BaseException) -> str:
+    """`ImportError: No module named 'x'`, printable whatever the error holds."""
+    try:
+        message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception:
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@contextlib.contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Turn all that a plugin raises into a failure; some raise what is no `Exception`. Ctrl-C stays Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginFailure(f"{what}: {describe_error(error)}") from error
+
+
+def _load(
+    entry_point: EntryPoint, info: PluginInfo, manager: pluggy.PluginManager
+) -> tuple[PluginInfo, list[type[LanguagePack]]]:
+    """Import and register a plugin; a plugin whose packs are refused keeps its other hooks.
+
+    Raises:
+        PluginFailure: it cannot be used at all; it is not registered.
+    """
+    plugin = import_plugin(entry_point)
+    if any(plugin is other for other in manager.get_plugins()):
+        raise PluginFailure("the same module or object is registered under another name")
+    hooks = read_hooks(plugin)
+    if not hooks:
+        raise PluginFailure("implements no hook; is @hookimpl missing?")
+    with _failing("cannot be registered"):
+        manager.register(plugin, info.name)
+    info = replace(info, hooks=hooks)
+    try:
+        packs = read_packs(plugin)
+    except PluginFailure as failure:
+        return replace(info, error=str(failure)), []
+    return replace(info, languages=tuple(pack.code for pack in packs)), packs
 
 
 def _expect_pack(pack: object) -> type[LanguagePack]:
-    if not (isinstance(pack, type) and issubclass(pack, LanguagePack)):
+    if not (inspect.isclass(pack) and issubclass(pack, LanguagePack)):
         raise TypeError(f"expected subclasses of LanguagePack, found {pack!r}")
     code = getattr(pack, "code", None)
     if not (isinstance(code, str) and LANGUAGE_CODE.fullmatch(code)):
@@ -166,20 +263,34 @@ def _expect_pack(pack: object) -> type[LanguagePack]:
         raise ValueError(f"{pack.__name__}.name: expected the language's English name, such as 'Amharic'")
     if not isinstance(pack.api_version, int):
         raise ValueError(f"{pack.__name__}.api_version: expected a whole number, found {pack.api_version!r}")
+    if not (inspect.isclass(pack.Options) and issubclass(pack.Options, BaseModel)):
+        raise TypeError(f"{pack.__name__}.Options: expected a pydantic model, found {pack.Options!r}")
     return pack
 
 
-def _refusal(code: str, claimed: list[tuple[PluginInfo, type[LanguagePack]]]) -> str | None:
+def _refuse_claims(found: Found) -> None:
+    """Refuse the packs that cannot work and those that claim one code, and say so in the infos of their plugins."""
+    errors: dict[PluginInfo, list[str]] = defaultdict(list)
+    for code, claims in found.claims.items():
+        refusal = _find_refusal(code, claims)
+        if refusal is not None:
+            found.refusals[code] = refusal
+            for info in dict.fromkeys(claim.info for claim in claims):
+                errors[info].append(refusal)
+    found.infos = [replace(info, error="; ".join(errors[info])) if info in errors else info for info in found.infos]
+
+
+def _find_refusal(code: str, claims: list[Claim]) -> str | None:
     """Why the language cannot be used, or None."""
-    (info, pack), *others = claimed
+    first, *others = claims
     if others:
-        names = " and ".join(str(info) for info, _ in claimed)
+        names = " and ".join(str(claim.info) for claim in claims)
         return f"the language {code!r} is claimed twice, by {names}; switch one off with {DISABLED_VARIABLE}=NAME"
-    if pack.api_version != API_VERSION:
-        outdated = pack.api_version < API_VERSION
-        remedy = f"a newer version of {info.distribution}" if outdated else "a newer xtts-framework"
+    if first.pack.api_version != API_VERSION:
+        outdated = first.pack.api_version < API_VERSION
+        remedy = f"a newer version of {first.info.distribution}" if outdated else "a newer xtts-framework"
         return (
-            f"the pack {code!r} of {info} is written for API version {pack.api_version}, "
+            f"the pack {code!r} of {first.info} is written for API version {first.pack.api_version}, "
             f"this xtts-framework has API version {API_VERSION}; install {remedy}"
         )
     return None

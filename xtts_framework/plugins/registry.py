@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, TypeVar
 
 import pluggy
 
 from xtts_framework.config import parse_config
+from xtts_framework.console import say
 from xtts_framework.errors import UserError
-from xtts_framework.plugins.discovery import Found, PluginInfo, describe_error, find_plugins, register
+from xtts_framework.plugins.discovery import (
+    DISABLED_VARIABLE,
+    Found,
+    PluginInfo,
+    describe_error,
+    find_plugins,
+    register,
+)
 from xtts_framework.plugins.language_pack import FreezingPlan, LanguagePack, TextProblem
 
 Answer = TypeVar("Answer")
@@ -23,10 +33,18 @@ PACK_ERROR = "pack_error"
 def load_plugins() -> Plugins:
     """Find the installed plugins, but for those that `XTTS_DISABLED_PLUGINS` lists, separated by commas.
 
-    Raises:
-        UserError: a plugin implements a hook that does not exist.
+    What is wrong with one of them is said on stderr, once per process; the others work.
     """
-    return Plugins(find_plugins())
+    found = find_plugins()
+    for info in found.infos:
+        if info.error and not info.disabled:
+            _warn_once(f"warning: {info}: {info.error}")
+    return Plugins(found)
+
+
+@functools.cache
+def _warn_once(warning: str) -> None:
+    say(f"{warning}\n  The rest works. Mend or uninstall it; {DISABLED_VARIABLE}=NAME switches a plugin off.")
 
 
 class Plugins:
@@ -38,7 +56,7 @@ class Plugins:
     @property
     def infos(self) -> list[PluginInfo]:
         """Every installed plugin, working or not, by name."""
-        return list(self._found.infos.values())
+        return list(self._found.infos)
 
     @property
     def hook(self) -> pluggy.HookRelay:
@@ -51,7 +69,7 @@ class Plugins:
         Raises:
             UserError: it implements a hook that does not exist.
         """
-        register(self._found.manager, listener, name=None, source=type(listener).__name__)
+        register(self._found.manager, listener, source=type(listener).__name__)
 
     def pack(self, code: str, options: dict[str, Any]) -> LanguagePack:
         """The language pack of `code`, set up with its options.
@@ -70,7 +88,10 @@ class Plugins:
             if options and not pack.Options.model_fields:
                 found = ", ".join(map(repr, options))
                 raise UserError(f"{source}: {pack.name} takes no options, found {found}. Remove them.")
-            return pack(parse_config(options, pack.Options, source=source))
+            set_up = pack(parse_config(options, pack.Options, source=source))
+            if not isinstance(set_up.alphabet, AbstractSet):
+                raise TypeError(f"alphabet: expected a frozenset, found {set_up.alphabet!r}")
+            return set_up
 
     def read_text(self, pack: LanguagePack, raw: str) -> tuple[str, list[TextProblem]]:
         """A text as the model reads it, and all reasons to refuse it. Never raises: a failing pack is a reason.

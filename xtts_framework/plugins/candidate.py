@@ -1,0 +1,167 @@
+"""A pack under examination: its alphabet, the texts it is given and what it makes of them, each worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from xtts_framework.plugins.alone import Answer, load_alone
+from xtts_framework.plugins.discovery import describe_error
+from xtts_framework.plugins.language_pack import LanguagePack
+from xtts_framework.plugins.odd_texts import ODD_TEXTS, draw_texts
+from xtts_framework.plugins.pace import find_slowness
+
+DRAWN_TEXTS = 300
+FEW_TEXTS = 20
+SHOWN_CHARACTERS = 60
+SHOWN_VALUES = 10
+
+
+class Uncheckable(Exception):
+    """A check cannot be made: something that it needs is broken, and reported by another check."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text, and what the pack made of it."""
+
+    raw: str
+    normalized: str
+
+
+@dataclass
+class Candidate:
+    """A pack under examination.
+
+    Args:
+        pack: the class.
+        options: as under `language.options`.
+        examples: texts, and how its author wants them read.
+    """
+
+    pack: type[LanguagePack]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    examples: Sequence[tuple[str, str]] = ()
+
+    def set_up(self) -> LanguagePack:
+        """A new instance."""
+        try:
+            return self.pack(self.pack.Options.model_validate(dict(self.options)))
+        except Exception as error:
+            raise Uncheckable(f"the pack cannot be set up: {describe_error(error)}") from error
+
+    @cached_property
+    def instance(self) -> LanguagePack:
+        return self.set_up()
+
+    @cached_property
+    def alphabet(self) -> AbstractSet[str]:
+        """The pack's, if it is a set of strings that does not change."""
+        try:
+            alphabet: Any = self.instance.alphabet
+            again: Any = self.set_up().alphabet
+        except Exception as error:
+            raise Uncheckable(f"the alphabet cannot be read: {describe_error(error)}") from error
+        if not isinstance(alphabet, AbstractSet) or not all(isinstance(element, str) for element in alphabet):
+            raise Uncheckable("the alphabet is no set of characters")
+        if alphabet != again:
+            raise Uncheckable("the alphabet changes")
+        return alphabet
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Odd texts, drawn texts and the author's examples, each once."""
+        given = [raw for raw, _ in self.examples]
+        return list(dict.fromkeys([*ODD_TEXTS, *draw_texts(self.alphabet, DRAWN_TEXTS), *given]))
+
+    @cached_property
+    def slowness(self) -> list[str]:
+        """What takes too long."""
+        return find_slowness(self.instance, self.alphabet)
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        """Of all texts that the pack reads; those on which it fails have a check of their own."""
+        if self.slowness:
+            raise Uncheckable("the pack is too slow")
+        readings = []
+        for text in self.texts:
+            normalized = self.normalize(text)
+            if isinstance(normalized, str):
+                readings.append(Reading(text, normalized))
+        return readings
+
+    @cached_property
+    def steady_readings(self) -> list[Reading]:
+        """The readings of a pack that reads the same text the same way."""
+        if any(self.find_unsteady()):
+            raise Uncheckable("the pack reads one text in several ways")
+        return self.readings
+
+    def find_unsteady(self) -> Iterator[str]:
+        """Texts that are read otherwise the second time, or by another instance; both read in another order."""
+        other = self.set_up()
+        for reading in reversed(self.readings):
+            again = self.normalize(reading.raw)
+            if again != reading.normalized:
+                yield f"normalize({show(reading.raw)}) gives {show(reading.normalized)}, the second time {show(again)}"
+                continue
+            elsewhere = self.normalize(reading.raw, other)
+            if elsewhere != again:
+                yield f"normalize({show(reading.raw)}) gives {show(again)}, in another instance {show(elsewhere)}"
+
+    @cached_property
+    def accepted(self) -> list[Reading]:
+        """The readings in which the pack finds no problem."""
+        _ = self.alphabet  # the default `check` needs it
+        return [reading for reading in self.steady_readings if self.check(reading) == []]
+
+    def normalize(self, text: str, instance: LanguagePack | None = None) -> Any:
+        """What the pack makes of a text, or the exception it raises."""
+        try:
+            return (instance or self.instance).normalize(text)
+        except Exception as error:
+            return error
+
+    def check(self, reading: Reading) -> Any:
+        """The pack's problems with a text, or the exception it raises."""
+        try:
+            return self.instance.check(reading.raw, reading.normalized)
+        except Exception as error:
+            return error
+
+    @cached_property
+    def loaded_alone(self) -> Answer:
+        """The pack, loaded in a process of its own without torch, where it reads a few texts."""
+        return load_alone(self._target, self.options, draw_texts(self.alphabet, FEW_TEXTS))
+
+    @cached_property
+    def read_alone(self) -> Answer:
+        """The same with all texts that it can read here."""
+        return load_alone(self._target, self.options, [reading.raw for reading in self.readings])
+
+    @property
+    def _target(self) -> str:
+        module, name = self.pack.__module__, self.pack.__qualname__
+        if "<locals>" in name or module == "__main__":
+            raise Uncheckable(f"no other process can import {module}.{name}; define it at the top of a module")
+        return f"{module}:{name}"
+
+
+def show(value: object) -> str:
+    """A value for a person, shortened; what cannot be printed is escaped."""
+    shown = repr(value)
+    if len(shown) <= SHOWN_CHARACTERS:
+        return shown
+    length = f" ({len(value)} characters)" if isinstance(value, str) else ""
+    return f"{shown[:SHOWN_CHARACTERS]}…{length}"
+
+
+def show_all(values: Iterable[object]) -> str:
+    """The same for several values."""
+    listed = sorted(map(show, values))
+    more = len(listed) - SHOWN_VALUES
+    return ", ".join(listed[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
