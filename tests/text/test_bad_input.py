@@ -49,9 +49,9 @@ TEXTS = {
     "format strings": "WORD %s {0} {} \\1 \\g<0> $1",
     "reserved tokens": "[am] [SPACE] [UNK] [STOP]",
 }
-LONG_PIECES = ("WORD", "WORD ", "7", "\u0301", "!")
+LONG_PIECES = ("WORD", "7", "\u0301")
 """What a megabyte of text is made of."""
-LIMIT_S = 60
+LIMIT_S = 240
 
 
 def xtts(*arguments: str | bytes, **options: Any) -> subprocess.CompletedProcess[bytes]:
