@@ -1,7 +1,4 @@
-"""The Amharic language pack, and the example to copy.
-
-Read `pack.py` first, then `rules.py`; `alphabet.py` and `punctuation.py` are tables.
-"""
+"""The Amharic language pack: `lexicon.py` holds its words, `xtts_plugins.ethiopic` the rules."""
 
 from __future__ import annotations
 

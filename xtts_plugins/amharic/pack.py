@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from xtts_framework.plugins import LanguagePack, Rule, TextProblem
-from xtts_plugins.amharic import checks, rules
-from xtts_plugins.amharic.alphabet import ALPHABET
+from xtts_plugins.amharic.lexicon import LEXICON
+from xtts_plugins.ethiopic import EthiopicPack, Lexicon
 
 
-class Amharic(LanguagePack):
-    """Amharic in Ethiopic script, with Latin letters where a text has them. No options yet."""
+class Amharic(EthiopicPack):
+    """Amharic in Ethiopic script, with Latin letters where a text has them."""
 
     code: ClassVar[str] = "am"
     name: ClassVar[str] = "Amharic"
     api_version: ClassVar[int] = 1
-    sentence_marks: ClassVar[str] = "።፧፨!?"
-    clause_marks: ClassVar[str] = "፣፤፥፦,"
-
-    @property
-    def alphabet(self) -> frozenset[str]:
-        return ALPHABET
-
-    @property
-    def rules(self) -> Sequence[Rule]:
-        return rules.RULES
-
-    def check(self, raw: str, normalized: str) -> list[TextProblem]:
-        return checks.check(normalized)
+    lexicon: ClassVar[Lexicon] = LEXICON
+    phoneme_code: ClassVar[str] = "amh-Ethi"

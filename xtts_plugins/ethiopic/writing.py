@@ -1,4 +1,4 @@
-"""How an Amharic text is spelt for the model: short rules in a fixed order, each with the examples it is for."""
+"""How Ethiopic text is tidied up: letters, marks and spaces. Short rules, each with the examples it is for."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import unicodedata
 
 import regex
 
-from xtts_plugins.amharic.punctuation import ETHIOPIC_MARKS, LATIN_MARKS, PAIRS, REPLACEMENTS, WORDSPACE
+from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS, PAIRS, REPLACEMENTS, WORDSPACE
 
 INVISIBLE = regex.compile(r"[[\p{Default_Ignorable_Code_Point}\p{Cc}]--\s]+", regex.V1)
 LONG_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}+")
-WORDSPACES = re.compile(f"({WORDSPACE}{WORDSPACE}+)|({WORDSPACE}-)|{WORDSPACE}")
+WORDSPACES = re.compile(
+    rf"(?P<clock>(?<=\d){WORDSPACE} ?(?=\d\d))|(?P<stop>{WORDSPACE}{WORDSPACE}+)|(?P<preface>{WORDSPACE}-)|{WORDSPACE}"
+)
+DECIMAL_DIGIT = regex.compile(r"[^\P{Nd}0-9]")
 SPACE_BEFORE_MARK = re.compile(f" (?=[{ETHIOPIC_MARKS}.,!?:;)])")
 PAIR = re.compile("|".join(map(re.escape, PAIRS)))
+ELLIPSIS_BEFORE_LETTER = re.compile(r"\.\.+(?=[^\W\d_])")
 REPEATED_MARK = re.compile(rf"([{ETHIOPIC_MARKS}{re.escape(LATIN_MARKS)}])\1+")
 MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS}])(?=[^\W\d_])")
 
+FRACTION_SIGNS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
+FRACTION_SIGN = re.compile(f"[{''.join(FRACTION_SIGNS)}]")
+WORDSPACE_READINGS = {"clock": ":", "stop": "።", "preface": "፦", None: " "}
+FULL_WIDTH_TABLE = {point: point - 0xFEE0 for point in range(0xFF01, 0xFF5F)}
 REPLACEMENT_TABLE = str.maketrans(
     {character: mark for mark, characters in REPLACEMENTS.items() for character in characters}
 )
@@ -33,7 +41,13 @@ def strip_invisible(text: str) -> str:
 
 
 def compose(text: str) -> str:
-    """Unicode NFC. Of more than 30 accents on one letter 30 stay: composing takes time quadratic in their number."""
+    """Unicode NFC, full-width forms narrow, digits of other scripts as `0` to `9`, `½` as `1/2`.
+
+    Of more than 30 accents on one letter 30 stay: composing takes time quadratic in their number.
+    """
+    text = text.translate(FULL_WIDTH_TABLE)
+    text = FRACTION_SIGN.sub(lambda match: f" {FRACTION_SIGNS[match[0]]} ", text)
+    text = DECIMAL_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
     composed = unicodedata.normalize("NFC", LONG_ACCENTS.sub(r"\1", text))
     return str(LONG_ACCENTS.sub(r"\1", composed))
 
@@ -44,8 +58,8 @@ def replace_marks(text: str) -> str:
 
 
 def read_wordspaces(text: str) -> str:
-    """`ሰላም፡ለዓለም፡፡` -> `ሰላም ለዓለም።`, `እነሱም፡-` -> `እነሱም፦`"""
-    return WORDSPACES.sub(lambda match: "።" if match[1] else "፦" if match[2] else " ", text)
+    """`ሰላም፡ለዓለም፡፡` -> `ሰላም ለዓለም።`, `እነሱም፡-` -> `እነሱም፦`, `2፡20፡51` -> `2:20:51`"""
+    return WORDSPACES.sub(lambda match: WORDSPACE_READINGS[match.lastgroup], text)
 
 
 def collapse_spaces(text: str) -> str:
@@ -64,25 +78,10 @@ def join_pairs(text: str) -> str:
 
 
 def collapse_repeats(text: str) -> str:
-    """`ሰላም!!!` -> `ሰላም!`, `ሰላም...` -> `ሰላም.`"""
-    return REPEATED_MARK.sub(r"\1", text)
+    """`ሰላም!!!` -> `ሰላም!`, `ሰላም...` -> `ሰላም.`, `ሰላም...ነው` -> `ሰላም. ነው`"""
+    return REPEATED_MARK.sub(r"\1", ELLIPSIS_BEFORE_LETTER.sub(". ", text))
 
 
 def space_out_marks(text: str) -> str:
     """`መጣ።ሄደ` -> `መጣ። ሄደ`. Ethiopic marks only: a Latin full stop also stands within abbreviations."""
     return MARK_BEFORE_LETTER.sub(" ", text)
-
-
-RULES = (
-    lower_case,
-    strip_invisible,
-    compose,
-    replace_marks,
-    read_wordspaces,
-    collapse_spaces,
-    close_up_marks,
-    join_pairs,
-    collapse_repeats,
-    space_out_marks,
-)
-"""In order. Together idempotent, blind to case, total. Source: `docs/packs/amharic.md`."""

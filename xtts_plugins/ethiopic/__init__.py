@@ -1,0 +1,12 @@
+"""What the languages in Ethiopic script share: letters, marks, numerals, and how written forms become words.
+
+A pack of such a language is a `Lexicon` (its words, as tables) and a subclass of `EthiopicPack`. Read `pack.py` first.
+"""
+
+from __future__ import annotations
+
+from xtts_plugins.ethiopic.lexicon import Clock, Lexicon
+from xtts_plugins.ethiopic.numbers import NumberWords
+from xtts_plugins.ethiopic.pack import EthiopicOptions, EthiopicPack
+
+__all__ = ["Clock", "EthiopicOptions", "EthiopicPack", "Lexicon", "NumberWords"]

@@ -1,0 +1,31 @@
+"""Latin words within an Ethiopic text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from xtts_plugins.ethiopic.forms import any_of
+from xtts_plugins.ethiopic.letters import LETTER
+from xtts_plugins.ethiopic.lexicon import Lexicon
+
+LATIN_RUN = re.compile(rf"([{LETTER}])?([a-z]++)(?=([{LETTER}])?)")
+
+
+def speller(names: Mapping[str, str]) -> Callable[[str], str]:
+    """The rule that spells Latin words letter by letter."""
+
+    def spell_latin(text: str) -> str:
+        """`bbc` -> `ቢ ቢ ሲ`"""
+        return LATIN_RUN.sub(spell, text)
+
+    def spell(match: re.Match[str]) -> str:
+        return f"{match[1] or ''}{' '.join(names[letter] for letter in match[2])}"
+
+    return spell_latin
+
+
+def mixed_word_finder(lexicon: Lexicon) -> Callable[[str], list[str]]:
+    """Finds words whose letters belong to two scripts: `ጥqኣቶች`, but not `በfacebook`, which has a prefix."""
+    mixed = re.compile(rf"(?<![{LETTER}a-z])(?!(?:{any_of(lexicon.prefixes)})[a-z])[{LETTER}]++[a-z][{LETTER}a-z]*")
+    return lambda text: list(dict.fromkeys(mixed.findall(text)))

@@ -1,0 +1,97 @@
+"""What a language in Ethiopic script adds to the rules that all of them share: its words, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xtts_plugins.ethiopic.numbers import NumberWords
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Words of the time of day.
+
+    Args:
+        hour, minute, second: the units.
+        and_: prefix of what is added to the hour, `ከ` in `ከሃያ ደቂቃ`.
+        half_past, quarter_past: whole phrases.
+        other_spellings: of `hour` and `second`, as they follow a time in writing.
+    """
+
+    hour: str
+    minute: str
+    second: str
+    and_: str
+    half_past: str
+    quarter_past: str
+    other_spellings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """The words of a language that written forms are read with.
+
+    Args:
+        numbers: number words.
+        clock: words of the time of day.
+        prefixes: that are written onto a number, `በ` in `በ2015`.
+        affixes: regular expression of what may follow a number, `ቱ` in `56ቱ`; anything else is a word of its own.
+        ordinal_affix: regular expression of the affix that makes a number an ordinal; what follows it stays.
+        months: names of months of any calendar, in every usual spelling.
+        day: said between day and year of a date.
+        eras: as abbreviations expand to them: what follows a year.
+        year_contexts: beginnings of words before a year.
+        year_followers: words after a year: `on`, `since`.
+        count_followers: words after a number that is no year: `more than`, `people`.
+        from_: prefix of a range's beginning, `to`: word before its end.
+        score: word or prefix between the numbers of a score.
+        score_words: beginnings of words by which a score is told from a range.
+        slash: said for a slash between two numbers that are neither date nor fraction.
+        percent, permille: after a number.
+        number_sign: said for `#` and `№` before a number.
+        hyphenated: words that have a number behind a hyphen, which is no minus.
+        phone_words: after which a number is read digit by digit.
+        and_: said for `&`.
+        equals, times: said for `=` and `×`.
+        currencies: name by symbol or code, lower case.
+        cents: name of the hundredth, by the currency's name.
+        scale_words: `million` and the like, in every usual spelling: they stand between amount and currency.
+        units: name by Latin or mixed symbol, lower case; read after a number only.
+        abbreviations: expansion by abbreviation, written with `.` or `/`. Its last letter may carry any vowel, and
+            affixes may follow.
+        first_parts: expansion by what stands before a slash, `ት` in `ት/ቤት`; the part after it is a whole word.
+        latin_letters: name by Latin letter.
+    """
+
+    numbers: NumberWords
+    clock: Clock
+    prefixes: tuple[str, ...]
+    affixes: str
+    ordinal_affix: str
+    months: tuple[str, ...]
+    day: str
+    eras: tuple[str, ...]
+    year_contexts: tuple[str, ...]
+    year_followers: tuple[str, ...]
+    count_followers: tuple[str, ...]
+    from_: str
+    to: str
+    score: str
+    score_words: tuple[str, ...]
+    slash: str
+    percent: str
+    permille: str
+    number_sign: str
+    hyphenated: tuple[str, ...]
+    phone_words: tuple[str, ...]
+    and_: str
+    equals: str
+    times: str
+    currencies: Mapping[str, str]
+    cents: Mapping[str, str]
+    scale_words: tuple[str, ...]
+    units: Mapping[str, str]
+    abbreviations: Mapping[str, str]
+    first_parts: Mapping[str, str]
+    latin_letters: Mapping[str, str]

@@ -1,0 +1,129 @@
+"""A language pack in Ethiopic script: the order of the rules, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from xtts_framework.plugins import LanguagePack, Rule, TextProblem, find_unknown_characters
+from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, phonemes, writing
+from xtts_plugins.ethiopic.forms import FormReader, any_of
+from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, MERGED_LETTERS, any_ending, merge_homophones
+from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS
+
+
+class EthiopicOptions(BaseModel):
+    """What a user may write under `language.options`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    homophones: Literal["keep", "merge"] = Field(
+        "keep", description="Whether letters that sound alike, such as ሀ ሐ ኀ ኸ, become one."
+    )
+    latin: Literal["reject", "keep", "spell"] = Field(
+        "keep", description="Latin words: refused, left as they are, or spelt letter by letter."
+    )
+    frontend: Literal["bpe", "g2p"] = Field(
+        "bpe", description="What the model reads: the script, or phonemes (needs the extra `g2p`)."
+    )
+
+    @model_validator(mode="after")
+    def _tell_letters_from_phonemes(self) -> EthiopicOptions:
+        if self.frontend == "g2p" and self.latin == "spell":
+            raise ValueError("latin 'spell' needs frontend 'bpe': phonemes are written with Latin letters too")
+        return self
+
+
+class EthiopicPack(LanguagePack):
+    """A language is a subclass with a code, a name, a `lexicon` and a `phoneme_code`."""
+
+    lexicon: ClassVar[Lexicon]
+    phoneme_code: ClassVar[str]
+    """Epitran's name of the language."""
+    Options = EthiopicOptions
+    options: EthiopicOptions
+    sentence_marks: ClassVar[str] = "።፧፨!?"
+    clause_marks: ClassVar[str] = "፣፤፥፦,;"
+
+    def __init__(self, options: EthiopicOptions) -> None:
+        super().__init__(options)
+        if options.frontend == "g2p":
+            phonemes.require_epitran()
+
+    @cached_property
+    def rules(self) -> Sequence[Rule]:
+        return (*self._spelling_rules, self.read_phonemes) if self.options.frontend == "g2p" else self._spelling_rules
+
+    @cached_property
+    def _spelling_rules(self) -> Sequence[Rule]:
+        lexicon, options = self.lexicon, self.options
+        return (
+            writing.lower_case,
+            writing.strip_invisible,
+            writing.compose,
+            writing.replace_marks,
+            numerals.read_ethiopic_numerals,
+            writing.read_wordspaces,
+            writing.collapse_spaces,
+            writing.close_up_marks,
+            writing.join_pairs,
+            writing.collapse_repeats,
+            abbreviations.expander(lexicon),
+            *FormReader(lexicon).rules,
+            *([latin.speller(lexicon.latin_letters)] if options.latin == "spell" else []),
+            abbreviations.read_slashes,
+            writing.space_out_marks,
+            writing.collapse_spaces,
+            *([merge_homophones] if options.homophones == "merge" else []),
+        )
+
+    def read_phonemes(self, text: str) -> str:
+        """`ሰላም ለዓለም።` -> `səlam ləaləm።`"""
+        return phonemes.read_phonemes(text, self.phoneme_code)
+
+    @cached_property
+    def alphabet(self) -> frozenset[str]:
+        marks = {*ETHIOPIC_MARKS, *LATIN_MARKS, " "}
+        latin_letters = LATIN_LETTERS if self.options.latin == "keep" else frozenset()
+        if self.options.frontend == "g2p":
+            return phonemes.PHONEMES[self.phoneme_code] | marks | latin_letters
+        merged = MERGED_LETTERS.keys() if self.options.homophones == "merge" else frozenset()
+        return (ETHIOPIC_LETTERS - merged) | marks | latin_letters
+
+    def check(self, raw: str, normalized: str) -> list[TextProblem]:
+        if not normalized:
+            return [TextProblem("empty_text", "nothing is left to say once the text is normalised")]
+        spelling = normalized if self.options.frontend == "bpe" else self._spell(raw)
+        problems = [
+            *checks.find_malformed_numerals(spelling),
+            *checks.find_unread_numbers(spelling),
+            *checks.find_unknown_abbreviations(spelling),
+            *checks.find_mixed_words(self._find_mixed_words(spelling)),
+            *(checks.find_latin(spelling) if self.options.latin == "reject" else []),
+            *checks.find_wrong_script(spelling, self.name),
+        ]
+        return problems or find_unknown_characters(normalized, self.alphabet)
+
+    def _spell(self, text: str) -> str:
+        """A text before it becomes phonemes; that is where letters can be checked."""
+        for rule in self._spelling_rules:
+            text = rule(text)
+        return text
+
+    def belong_together(self, left: str, right: str) -> bool:
+        return bool(self._number_word.fullmatch(left) and self._number_word.match(right))
+
+    @cached_property
+    def _number_word(self) -> re.Pattern[str]:
+        """A number word, as `normalize` leaves it, with what may be written onto it."""
+        words = "|".join(any_ending(self.normalize(word)) for word in self.lexicon.numbers.all_words)
+        return re.compile(rf"(?:{any_of(self.lexicon.prefixes)})?(?:{words})(?:{self.lexicon.affixes})?(?!\w)")
+
+    @cached_property
+    def _find_mixed_words(self) -> Callable[[str], list[str]]:
+        return latin.mixed_word_finder(self.lexicon)
