@@ -1,0 +1,106 @@
+"""The languages of XTTS-v2: a table. Every character in it is a token of the released vocabulary.
+
+Source of the codes: coqui's configuration of XTTS-v2. Of the marks and letters: an early vocabulary of XTTS-v2 that has
+all languages but Hungarian, Korean and Hindi.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+
+MARKS = " .,!?:;-'()/–—‘’“”„…«»"
+LATIN = string.ascii_lowercase + "ßàáâãäæçèéêëìíîïðñòóôõöøùúûüýÿăąćčďđęěğħıłńňōœřśşšţťůźżž"
+"""Letters of all Latin alphabets, since names travel."""
+CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
+ARABIC = "ءآأؤإئابةتثجحخدذرزسشصضطظعغـفقكلمنهوىيًٌٍَُِّْٰ"
+DEVANAGARI = "अआइईउऊऋऍएऐऑओऔकखगघङचछजझञटठडढणतथदधनपफबभमयरलवशषसहँंः़ािीुूृॅेैॉोौ्"
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language.
+
+    Args:
+        code: XTTS's, `zh-cn`.
+        name: English name.
+        letters: what a text may hold besides `marks`.
+        sentence_marks: characters that end a sentence.
+        clause_marks: characters that end a clause.
+        abbreviations: words with a full stop that does not end a sentence, and that coqui does not spell out.
+        modules: what coqui's cleaners for it import besides coqui's own requirements.
+        requirements: brings these modules; arguments of `pip install`.
+    """
+
+    code: str
+    name: str
+    letters: str = LATIN
+    marks: str = MARKS
+    sentence_marks: str = ".!?…"
+    clause_marks: str = ",;:"
+    abbreviations: frozenset[str] = frozenset()
+    modules: tuple[str, ...] = ()
+    requirements: str = ""
+
+    @property
+    def coqui_code(self) -> str:
+        """Without the region: coqui's `encode` strips it, and puts `[zh-cn]` back for `zh`."""
+        return self.code.partition("-")[0]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+LANGUAGES = (
+    Language("en", "English", abbreviations=_words("prof. gov. sen. rep. vs. mt. ms. messrs.")),
+    Language("es", "Spanish", abbreviations=_words("prof. ud. uds. dña. srta. núm. pág. av. lic. ing.")),
+    Language("fr", "French", abbreviations=_words("mlle. mgr. prof. av. bd. env. vol.")),
+    Language("de", "German", abbreviations=_words("prof. nr. hr. bzw. ca. str. dipl. ing. ggf. vgl. evtl. inkl.")),
+    Language("it", "Italian", abbreviations=_words("prof. prof.ssa sig.ra dott. dott.ssa ing. avv. on. pag. art.")),
+    Language("pt", "Portuguese", abbreviations=_words("prof. profa. exmo. exma. av. eng. núm. pág. d.")),
+    Language("pl", "Polish", abbreviations=_words("prof. mgr. inż. ul. al. św. gen. ks. hab. np. tzw. im. nr.")),
+    Language("tr", "Turkish", abbreviations=_words("prof. doç. av. yrd. sn. no. cad. sok.")),
+    Language(
+        "ru",
+        "Russian",
+        letters=CYRILLIC + string.ascii_lowercase,
+        abbreviations=_words("г. гг. ул. им. проф. акад. т.е. т.к. д. стр. см. ср."),
+    ),
+    Language("nl", "Dutch", abbreviations=_words("prof. ir. ing. mr. drs. nr. bijv. ca. st.")),
+    Language("cs", "Czech", abbreviations=_words("prof. mgr. bc. ul. č. např. sv. tzv. tj. doc. mudr. judr.")),
+    Language(
+        "ar",
+        "Arabic",
+        letters=ARABIC + string.ascii_lowercase,
+        marks=MARKS + "؟،؛",
+        sentence_marks=".!?…؟",
+        clause_marks=",;:،؛",
+    ),
+    Language(
+        "zh-cn",
+        "Chinese",
+        letters=string.ascii_lowercase + "ü12345",
+        marks=" .,!?:;-'",
+        modules=("pypinyin",),
+        requirements="'pypinyin>=0.40'",
+    ),
+    Language("hu", "Hungarian", letters=LATIN + "őű", abbreviations=_words("prof. ifj. id. özv. pl. ún. kb. szt.")),
+    Language("ko", "Korean", letters=string.ascii_lowercase),
+    Language(
+        "ja",
+        "Japanese",
+        letters=string.ascii_lowercase,
+        marks=" .,!?:;-'()/\"",
+        modules=("cutlet", "fugashi", "unidic_lite"),
+        requirements="'cutlet>=0.2' 'fugashi[unidic-lite]>=1.3'",
+    ),
+    Language(
+        "hi",
+        "Hindi",
+        letters=DEVANAGARI + string.ascii_lowercase,
+        marks=MARKS + "।",
+        sentence_marks=".!?…।",
+        abbreviations=_words("डॉ. श्री. प्रो. पं. सं."),
+    ),
+)
