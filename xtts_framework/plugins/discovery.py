@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 
@@ -185,7 +185,9 @@ def read_packs(plugin: object) -> list[type[LanguagePack]]:
     trial = _new_manager()
     with _failing("xtts_language_packs"):
         trial.register(plugin)
-        return [_expect_pack(pack) for answer in trial.hook.xtts_language_packs() for pack in answer]
+        implementations = trial.hook.xtts_language_packs.get_hookimpls()
+        offered: list[Iterable[object]] = [implementation.function() for implementation in implementations]  # type: ignore[misc]
+        return [_expect_pack(pack) for packs in offered for pack in packs]
 
 
 def register(manager: pluggy.PluginManager, plugin: object, *, source: str) -> None:

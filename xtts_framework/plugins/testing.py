@@ -9,6 +9,7 @@ class TestArmenian(LanguagePackContract):
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -32,15 +33,16 @@ class LanguagePackContract:
     examples: ClassVar[Sequence[tuple[str, str]]] = ()
     """Texts, and how they are read; each is also accepted."""
 
-    @pytest.fixture(scope="class")
-    def candidate(self) -> Candidate:
-        """The pack, its readings worked out once for all tests of the class."""
-        return Candidate(self.pack, self.options, self.examples)
+
+@functools.cache
+def _candidate_of(kit: type[LanguagePackContract]) -> Candidate:
+    """The pack of a subclass, its readings worked out once for all its tests."""
+    return Candidate(kit.pack, kit.options, kit.examples)
 
 
-def _test_of(check: Check) -> Callable[[LanguagePackContract, Candidate], None]:
-    def test(self: LanguagePackContract, candidate: Candidate) -> None:
-        outcome = examine(candidate, check)
+def _test_of(check: Check) -> Callable[[LanguagePackContract], None]:
+    def test(self: LanguagePackContract) -> None:
+        outcome = examine(_candidate_of(type(self)), check)
         if outcome.skipped:
             pytest.skip(outcome.skipped)
         if outcome.breaches:
