@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import regex
 
 from xtts_plugins.native.coqui import load_cleaner
 
@@ -13,13 +16,16 @@ LONGEST_NUMBER = 60
 """Digits, dots and commas in a row. Coqui takes time quadratic in them, and no language names numbers that long."""
 LONGEST_SENTENCE = 1000
 """Characters, in Chinese and Japanese, whose cleaners take time quadratic in the length of a sentence."""
+SENTENCES_REMEMBERED = 10_000
+"""The last pass over a text changes nothing, and checking the text repeats it."""
 
 NUMBERS = re.compile(rf"[0-9.,]{{{LONGEST_NUMBER + 1},}}")
-SENTENCE_END = re.compile(r"(?<=[。！？!?])( ?)(?![ 。！？!?」』）”’])")
+SENTENCE_END = re.compile(r"((?<=[.!?…।؟]) |(?<=[。！？]) ?(?![ 。！？」』）”’]))")
 NOT_PINYIN = re.compile(
     r"[\u2e80-\u9fff\uf900-\uffef\U00020000-\U0003ffff]"  # Chinese letters and marks
     r"|(?<![a-z])\d|[^\D1-5]|\d(?=\d)"  # a digit that is no tone
 )
+INVISIBLE = regex.compile(r"\p{Cf}+")
 DOTTED_I = re.compile("i\u0307+")
 
 
@@ -34,7 +40,7 @@ def lower_case(text: str) -> str:
 
 def drop_invisible(text: str) -> str:
     """Zero-width and bidirectional marks, soft hyphens."""
-    return "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return str(INVISIBLE.sub("", text))
 
 
 def compose(text: str) -> str:
@@ -79,37 +85,36 @@ def clean(text: str, one_pass: Pass) -> str:
 
 
 def choose_pass(coqui_code: str) -> Pass:
-    """One pass of coqui's cleaners for a language.
+    """One pass of coqui's cleaners for a language, sentence by sentence.
+
+    Chinese and Japanese become Latin letters, which must not be read as Chinese or Japanese again: the tones of pinyin
+    are digits.
 
     Raises:
         ModuleNotFoundError: coqui-tts is not as expected.
     """
     cleaner = load_cleaner()
 
-    def clean_once(text: str) -> str:
-        return cleaner(text, coqui_code)
+    @lru_cache(SENTENCES_REMEMBERED)
+    def clean_sentence(sentence: str) -> str:
+        return cleaner(sentence, coqui_code)
+
+    def clean_any(text: str) -> str:
+        return "".join(_clean_sentences(text, clean_sentence))
 
     def clean_chinese(text: str) -> str:
-        return text if not NOT_PINYIN.search(text) else _clean_sentences(text, clean_once)
+        return "".join(_clean_sentences(text, clean_sentence, LONGEST_SENTENCE)) if NOT_PINYIN.search(text) else text
 
     def clean_japanese(text: str) -> str:
-        return text if text.isascii() else _clean_sentences(text, clean_once, between=" ")
+        return text if text.isascii() else " ".join(_clean_sentences(text, clean_sentence, LONGEST_SENTENCE))
 
-    return {"zh": clean_chinese, "ja": clean_japanese}.get(coqui_code, clean_once)
+    return {"zh": clean_chinese, "ja": clean_japanese}.get(coqui_code, clean_any)
 
 
-def _clean_sentences(text: str, clean_once: Pass, between: str | None = None) -> str:
-    """Clean each sentence by itself.
-
-    Args:
-        between: what stands between two sentences afterwards; None: what stood there before.
-    """
-    sentences = SENTENCE_END.split(text)
-    for index in range(0, len(sentences), 2):
-        if len(sentences[index]) > LONGEST_SENTENCE:
-            length = len(sentences[index])
-            raise NotCleanedError(f"a sentence of {length} characters, expected at most {LONGEST_SENTENCE}")
-        sentences[index] = clean_once(sentences[index])
-    for index in range(1, len(sentences), 2):
-        sentences[index] = sentences[index] if between is None else between
-    return "".join(sentences)
+def _clean_sentences(text: str, clean_sentence: Pass, longest: int | None = None) -> Iterator[str]:
+    """Clean each sentence by itself; what stands between them stays."""
+    for index, part in enumerate(SENTENCE_END.split(text)):
+        is_sentence = index % 2 == 0
+        if is_sentence and longest is not None and len(part) > longest:
+            raise NotCleanedError(f"a sentence of {len(part)} characters, expected at most {longest}")
+        yield clean_sentence(part) if is_sentence else part
