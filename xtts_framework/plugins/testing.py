@@ -9,7 +9,6 @@ class TestArmenian(LanguagePackContract):
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -34,15 +33,14 @@ class LanguagePackContract:
     """Texts, and how they are read; each is also accepted."""
 
 
-@functools.cache
-def _candidate_of(kit: type[LanguagePackContract]) -> Candidate:
-    """The pack of a subclass, its readings worked out once for all its tests."""
-    return Candidate(kit.pack, kit.options, kit.examples)
+_CANDIDATES: dict[type, Candidate] = {}
+"""The pack of each subclass, its readings worked out once for all its tests."""
 
 
 def _test_of(check: Check) -> Callable[[LanguagePackContract], None]:
     def test(self: LanguagePackContract) -> None:
-        outcome = examine(_candidate_of(type(self)), check)
+        candidate = _CANDIDATES.setdefault(type(self), Candidate(self.pack, self.options, self.examples))
+        outcome = examine(candidate, check)
         if outcome.skipped:
             pytest.skip(outcome.skipped)
         if outcome.breaches:
