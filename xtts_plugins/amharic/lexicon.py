@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtts_plugins.ethiopic import Clock, Lexicon, NumberWords
+from xtts_plugins.ethiopic import Clock, Lexicon, NumberWords, expand_rows
 
 NUMBERS = NumberWords(
     zero="ዜሮ",
@@ -242,9 +242,44 @@ FIRST_PARTS = {
 }
 
 LATIN_LETTERS = {
-    **{"a": "ኤ", "b": "ቢ", "c": "ሲ", "d": "ዲ", "e": "ኢ", "f": "ኤፍ", "g": "ጂ", "h": "ኤች", "i": "አይ", "j": "ጄ"},
-    **{"k": "ኬ", "l": "ኤል", "m": "ኤም", "n": "ኤን", "o": "ኦ", "p": "ፒ", "q": "ኪው", "r": "አር", "s": "ኤስ", "t": "ቲ"},
-    **{"u": "ዩ", "v": "ቪ", "w": "ደብሊው", "x": "ኤክስ", "y": "ዋይ", "z": "ዜድ"},
+    "a": "ኤ",
+    "b": "ቢ",
+    "c": "ሲ",
+    "d": "ዲ",
+    "e": "ኢ",
+    "f": "ኤፍ",
+    "g": "ጂ",
+    "h": "ኤች",
+    "i": "አይ",
+    "j": "ጄ",
+    "k": "ኬ",
+    "l": "ኤል",
+    "m": "ኤም",
+    "n": "ኤን",
+    "o": "ኦ",
+    "p": "ፒ",
+    "q": "ኪው",
+    "r": "አር",
+    "s": "ኤስ",
+    "t": "ቲ",
+    "u": "ዩ",
+    "v": "ቪ",
+    "w": "ደብሊው",
+    "x": "ኤክስ",
+    "y": "ዋይ",
+    "z": "ዜድ",
+}
+
+HOMOPHONES = {
+    **expand_rows({"ሐ": "ሀ", "ኀ": "ሀ", "ኸ": "ሀ", "ሠ": "ሰ", "ዐ": "አ", "ፀ": "ጸ"}),
+    "ሗ": "ኋ",
+    "ዀ": "ኈ",
+    "ዂ": "ኊ",
+    "ዃ": "ኋ",
+    "ዄ": "ኌ",
+    "ዅ": "ኍ",
+    "ሧ": "ሷ",
+    "ፇ": "ጿ",  # labialised
 }
 
 LEXICON = Lexicon(
@@ -279,4 +314,5 @@ LEXICON = Lexicon(
     abbreviations=ABBREVIATIONS,
     first_parts=FIRST_PARTS,
     latin_letters=LATIN_LETTERS,
+    homophones=HOMOPHONES,
 )

@@ -5,8 +5,9 @@ A pack of such a language is a `Lexicon` (its words, as tables) and a subclass o
 
 from __future__ import annotations
 
+from xtts_plugins.ethiopic.letters import expand_rows
 from xtts_plugins.ethiopic.lexicon import Clock, Lexicon
 from xtts_plugins.ethiopic.numbers import NumberWords
 from xtts_plugins.ethiopic.pack import EthiopicOptions, EthiopicPack
 
-__all__ = ["Clock", "EthiopicOptions", "EthiopicPack", "Lexicon", "NumberWords"]
+__all__ = ["Clock", "EthiopicOptions", "EthiopicPack", "Lexicon", "NumberWords", "expand_rows"]

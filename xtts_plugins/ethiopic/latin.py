@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from xtts_plugins.ethiopic.forms import any_of
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.patterns import any_of
 
 LATIN_RUN = re.compile(rf"([{LETTER}])?([a-z]++)(?=([{LETTER}])?)")
 

@@ -1,10 +1,11 @@
-"""Letters of Ethiopic texts, and the series that sound alike."""
+"""Letters of Ethiopic texts, and how words grow at their end."""
 
 from __future__ import annotations
 
 import re
 import string
 import unicodedata
+from collections.abc import Mapping
 
 import regex
 
@@ -27,46 +28,18 @@ LATIN_LETTERS = frozenset(string.ascii_lowercase)
 LETTER = r"\u1200-\u135f\u1380-\u138f\u2d80-\u2ddf"
 """Inside a character class: any Ethiopic letter."""
 
-VOWEL_ORDERS = 8
+ROW = 8
 """The syllables of one consonant fill a row of eight code points: seven vowels, then a labialised form."""
-
-HOMOPHONES = {
-    "ሐ": "ሀ",
-    "ኀ": "ሀ",
-    "ኸ": "ሀ",
-    "ሠ": "ሰ",
-    "ዐ": "አ",
-    "ፀ": "ጸ",
-}
-"""First letter of a row -> first letter of the row that it sounds like; they agree order by order."""
-
-LABIALISED_HOMOPHONES = {
-    "ሗ": "ኋ",
-    "ዀ": "ኈ",
-    "ዂ": "ኊ",
-    "ዃ": "ኋ",
-    "ዄ": "ኌ",
-    "ዅ": "ኍ",
-    "ሧ": "ሷ",
-    "ፇ": "ጿ",
-}
-"""Labialised forms of these rows. Those of ሀ are written with ኀ's."""
-
-MERGED_LETTERS = {
-    chr(ord(first) + order): chr(ord(like) + order)
-    for first, like in HOMOPHONES.items()
-    for order in range(VOWEL_ORDERS - 1)
-} | LABIALISED_HOMOPHONES
-"""Letter -> the letter that stands for it under `homophones: merge`."""
-
-MERGED_TABLE = str.maketrans(MERGED_LETTERS)
+VOWELS = 7
 
 ETHIOPIC_LETTER = regex.compile(f"[{LETTER}]")
 
 
-def merge_homophones(text: str) -> str:
-    """`ሠላም ለዓለም ዐይን ፀሐይ` -> `ሰላም ለኣለም አይን ጸሀይ`"""
-    return text.translate(MERGED_TABLE)
+def expand_rows(rows: Mapping[str, str]) -> dict[str, str]:
+    """Letter -> letter, for all seven vowels, from first letter of a row -> first letter of another."""
+    return {
+        chr(ord(first) + vowel): chr(ord(other) + vowel) for first, other in rows.items() for vowel in range(VOWELS)
+    }
 
 
 def attach(word: str, affix: str) -> str:
@@ -80,9 +53,9 @@ def attach(word: str, affix: str) -> str:
 
 def any_ending(word: str) -> str:
     """A regular expression for a word with any vowel at its end: `ስድስት`, `ስድስቱ`."""
-    row = _row(word[-1]) * VOWEL_ORDERS
-    return f"{re.escape(word[:-1])}[{chr(row)}-{chr(row + VOWEL_ORDERS - 1)}]"
+    row = _row(word[-1]) * ROW
+    return f"{re.escape(word[:-1])}[{chr(row)}-{chr(row + ROW - 1)}]"
 
 
 def _row(letter: str) -> int:
-    return ord(letter) // VOWEL_ORDERS
+    return ord(letter) // ROW

@@ -62,6 +62,7 @@ class Lexicon:
             affixes may follow.
         first_parts: expansion by what stands before a slash, `ት` in `ት/ቤት`; the part after it is a whole word.
         latin_letters: name by Latin letter.
+        homophones: letter by the letters that sound like it, for `homophones: merge`.
     """
 
     numbers: NumberWords
@@ -95,3 +96,4 @@ class Lexicon:
     abbreviations: Mapping[str, str]
     first_parts: Mapping[str, str]
     latin_letters: Mapping[str, str]
+    homophones: Mapping[str, str]

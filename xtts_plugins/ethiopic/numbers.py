@@ -113,6 +113,12 @@ class NumberWords:
             return self.spell_digits(digits)
         return self.spell_cardinal(int(digits))
 
+    def spell_written_ordinal(self, digits: str) -> str:
+        """A run of digits with the affix of an ordinal: `10` in `10ኛ`."""
+        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+            return self.ordinal_frame.format(self.spell_digits(digits))
+        return self.spell_ordinal(int(digits))
+
     def _parts(self, number: int) -> list[str]:
         """The words of a number above 0, in the groups that `and_ending` joins."""
         for value, scale in self.scales.items():

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from xtts_framework.plugins import LanguagePack, Rule, TextProblem, find_unknown_characters
 from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, phonemes, writing
-from xtts_plugins.ethiopic.forms import FormReader, any_of
-from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, MERGED_LETTERS, any_ending, merge_homophones
+from xtts_plugins.ethiopic.forms import form_rules
+from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, any_ending
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS
+from xtts_plugins.ethiopic.patterns import prefix_of
 
 
 class EthiopicOptions(BaseModel):
@@ -73,14 +74,22 @@ class EthiopicPack(LanguagePack):
             writing.close_up_marks,
             writing.join_pairs,
             writing.collapse_repeats,
-            abbreviations.expander(lexicon),
-            *FormReader(lexicon).rules,
-            *([latin.speller(lexicon.latin_letters)] if options.latin == "spell" else []),
             abbreviations.read_slashes,
+            abbreviations.expander(lexicon),
+            *form_rules(lexicon),
+            *([latin.speller(lexicon.latin_letters)] if options.latin == "spell" else []),
             writing.space_out_marks,
             writing.collapse_spaces,
-            *([merge_homophones] if options.homophones == "merge" else []),
+            *([self.merge_homophones] if options.homophones == "merge" else []),
         )
+
+    def merge_homophones(self, text: str) -> str:
+        """`ሠላም` -> `ሰላም`"""
+        return text.translate(self._homophone_table)
+
+    @cached_property
+    def _homophone_table(self) -> dict[int, str]:
+        return str.maketrans(dict(self.lexicon.homophones))
 
     def read_phonemes(self, text: str) -> str:
         """`ሰላም ለዓለም።` -> `səlam ləaləm።`"""
@@ -92,7 +101,7 @@ class EthiopicPack(LanguagePack):
         latin_letters = LATIN_LETTERS if self.options.latin == "keep" else frozenset()
         if self.options.frontend == "g2p":
             return phonemes.PHONEMES[self.phoneme_code] | marks | latin_letters
-        merged = MERGED_LETTERS.keys() if self.options.homophones == "merge" else frozenset()
+        merged = self.lexicon.homophones.keys() if self.options.homophones == "merge" else frozenset()
         return (ETHIOPIC_LETTERS - merged) | marks | latin_letters
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
@@ -122,7 +131,7 @@ class EthiopicPack(LanguagePack):
     def _number_word(self) -> re.Pattern[str]:
         """A number word, as `normalize` leaves it, with what may be written onto it."""
         words = "|".join(any_ending(self.normalize(word)) for word in self.lexicon.numbers.all_words)
-        return re.compile(rf"(?:{any_of(self.lexicon.prefixes)})?(?:{words})(?:{self.lexicon.affixes})?(?!\w)")
+        return re.compile(rf"{prefix_of(self.lexicon)}(?:{words})(?:{self.lexicon.affixes})?(?!\w)")
 
     @cached_property
     def _find_mixed_words(self) -> Callable[[str], list[str]]:

@@ -1,0 +1,105 @@
+"""Digits and the letters written onto them, phone numbers, and numbers as words."""
+
+from __future__ import annotations
+
+import re
+
+from xtts_framework.plugins import Rule
+from xtts_plugins.ethiopic.letters import LETTER, attach
+from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, WORD_STARTS, affix_of, any_of, before
+
+INITIAL_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]{{1,2}})\.(?=\d)")
+WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++)-?(?=\d)")
+WORD_AFTER_DIGIT = re.compile(rf"(?<=\d)-?([{LETTER}]++)|(?<=\d)([a-z]++)")
+
+GROUPS = r"(?<![\d.,])\d{1,3}(?:,\d{3}){1,4}"
+THOUSANDS = re.compile(rf"{GROUPS}(?![,.]?\d)|{GROUPS}(?=\.\d)")
+MARK_WITHIN_NUMBERS = re.compile(r"(?<=\d)([,:;])(?=\d)")
+
+INTERNATIONAL = r"\+\d{1,3}(?:[ -]?\d{2,4}){2,5}"
+NATIONAL = r"0\d{8,9}|0\d{1,3}(?:[ -]\d{2,4}){2,4}"
+PHONE_NUMBER = re.compile(rf"{NUMBER_STARTS}(?<!\+)(?:{INTERNATIONAL}|{NATIONAL})(?![\d./:-])")
+
+
+def digit_separator(lexicon: Lexicon) -> Rule:
+    """The rule that parts numbers from words, but for prefixes and affixes, which it joins to them."""
+    letters = any_of(prefix for prefix in lexicon.prefixes if len(prefix) == 1)
+    spaced_prefix = re.compile(rf"{WORD_STARTS}({letters}) (?=\d)")
+    spaced_ordinal = re.compile(rf"(?<=\d)[ -](?={lexicon.ordinal_affix})")
+    hyphenated = re.compile(rf"({any_of(lexicon.hyphenated)}) ?- ?(?=\d)")
+    prefix, affix = re.compile(any_of(lexicon.prefixes)), re.compile(lexicon.affixes)
+
+    def separate_digits(text: str) -> str:
+        """`ሰኔ10` -> `ሰኔ 10`, `8ሺህ` -> `8 ሺህ`, `ኮቪድ-19` -> `ኮቪድ 19`; but `በ 10` -> `በ10`, `1000 ኛ` -> `1000ኛ`."""
+        text = spaced_ordinal.sub("", text)
+        text = hyphenated.sub(r"\1 ", text)
+        text = INITIAL_BEFORE_DIGIT.sub(r"\1 ", text)
+        text = WORD_AFTER_DIGIT.sub(part_after, text)
+        text = WORD_BEFORE_DIGIT.sub(part_before, text)
+        return spaced_prefix.sub(r"\1", text)
+
+    def part_before(match: re.Match[str]) -> str:
+        return match[0] if prefix.fullmatch(match[1]) else f"{match[1]} "
+
+    def part_after(match: re.Match[str]) -> str:
+        word = match[1] or match[2]
+        return word if affix.fullmatch(word) else f" {word}"
+
+    return separate_digits
+
+
+def phone_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads phone numbers digit by digit."""
+    numbers = lexicon.numbers
+    after_word = re.compile(rf"((?:{any_of(lexicon.phone_words)})[ :፦-]{{0,3}})(\d{{3,15}})(?![\d.,/:])")
+
+    def read_phone_numbers(text: str) -> str:
+        """`0911-23-45-67` -> `ዜሮ ዘጠኝ አንድ አንድ …`, `ስልክ 8335` -> `ስልክ ስምንት ሦስት ሦስት አምስት`"""
+        text = after_word.sub(lambda match: match[1] + numbers.spell_digits(match[2]), text)
+        return PHONE_NUMBER.sub(spell, text)
+
+    def spell(match: re.Match[str]) -> str:
+        plus = f"{numbers.plus} " if match[0].startswith("+") else ""
+        return plus + numbers.spell_digits(re.sub(r"\D", "", match[0]))
+
+    return read_phone_numbers
+
+
+def thousands_joiner() -> Rule:
+    """The rule that takes the separators out of large numbers."""
+
+    def join_thousands(text: str) -> str:
+        """`10,000` -> `10000`"""
+        return THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+
+    return join_thousands
+
+
+def number_reader(lexicon: Lexicon) -> Rule:
+    """The rule that makes words of all digits that are left."""
+    numbers = lexicon.numbers
+    number = re.compile(rf"(?P<whole>\d+)(?P<dotted>(?:\.\d+)*){affix_of(lexicon)}")
+    ordinal_affix = re.compile(lexicon.ordinal_affix)
+    scale_before = re.compile(rf"(?:{any_of(lexicon.scale_words)}) $")
+
+    def read_numbers(text: str) -> str:
+        """`42` -> `አርባ ሁለት`, `3.14` -> `ሦስት ነጥብ አንድ አራት`, `56ቱ` -> `ሃምሳ ስድስቱ`, `10ኛው` -> `አስረኛው`"""
+        return number.sub(spell, MARK_WITHIN_NUMBERS.sub(r"\1 ", text))
+
+    def spell(match: re.Match[str]) -> str:
+        whole, affix = match["whole"], match["affix"] or ""
+        if whole.startswith("0") and scale_before.search(before(match)):  # 480 ሺህ 017
+            whole = whole.lstrip("0") or "0"
+        fraction, *further = match["dotted"].split(".")[1:] or [""]
+        ordinal = ordinal_affix.match(affix)
+        if ordinal and not fraction:
+            return numbers.spell_written_ordinal(whole) + affix[ordinal.end() :]
+        words = [numbers.spell_written(whole)]
+        if further:  # 1.617.2
+            words += map(numbers.spell_written, [fraction, *further])
+        elif fraction:
+            words.append(numbers.spell_digits(fraction))
+        return attach(f" {numbers.point} ".join(words), affix)
+
+    return read_numbers

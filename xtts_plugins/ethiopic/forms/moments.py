@@ -1,0 +1,118 @@
+"""Dates, years and times of day. Neither calendars nor clocks are converted: they are read as written."""
+
+from __future__ import annotations
+
+import re
+
+from xtts_framework.plugins import Rule
+from xtts_plugins.ethiopic.letters import LETTER, attach
+from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.patterns import (
+    NUMBER_STARTS,
+    WORD_ENDS,
+    WORD_STARTS,
+    affix_of,
+    after,
+    any_of,
+    before,
+    prefix_before,
+    prefix_of,
+)
+
+LAST_DAY = 31
+LAST_MONTH = 13
+"""Ethiopian years have thirteen months."""
+FIRST_LIKELY_YEAR = 1800
+"""A four-digit number below it is a year only where an era or a calendar says so."""
+
+DAY_MONTH_YEAR = r"(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})(?P=mark)(?P<last_year>\d{4})"
+YEAR_MONTH_DAY = r"(?P<first_year>\d{4})(?P<dash>[/-])(?P<third>\d{1,2})(?P=dash)(?P<fourth>\d{1,2})"
+NUMERIC_DATE = re.compile(rf"{NUMBER_STARTS}(?:{DAY_MONTH_YEAR}|{YEAR_MONTH_DAY})(?![\d/-]|[.,]\d)")
+
+
+def date_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads days with their years."""
+    numbers, day = lexicon.numbers, lexicon.day
+    month_day_year = re.compile(
+        rf"({WORD_STARTS}{prefix_of(lexicon)}(?:{any_of(lexicon.months)}) \d{{1,2}})"
+        rf"(?: {day} |[,፣] ?| ?[/.-] ?| )(?=\d{{4}}(?![\d/:-]|[.,]\d))"
+    )
+    day_year = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}})/(\d{{4}})(?=[{LETTER}]{{0,4}} (?:{any_of(lexicon.eras)}))")
+
+    def read_dates(text: str) -> str:
+        """`መስከረም 15/2015` -> `መስከረም 15 ቀን 2015`, `15/1/2015` -> `15፣ 1፣ ሁለት ሺህ አስራ አምስት`"""
+        text = month_day_year.sub(rf"\1 {day} ", text)
+        text = day_year.sub(rf"\1 {day} \2", text)
+        return NUMERIC_DATE.sub(list_numbers, text)
+
+    def list_numbers(match: re.Match[str]) -> str:
+        first, second = match["first"] or match["third"], match["second"] or match["fourth"]
+        low, high = sorted((int(first), int(second)))
+        if not (1 <= low <= LAST_MONTH and high <= LAST_DAY):
+            return match[0]
+        if match["last_year"]:
+            return f"{first}፣ {second}፣ {numbers.spell_year(int(match['last_year']))}"
+        return f"{numbers.spell_year(int(match['first_year']))}፣ {first}፣ {second}"
+
+    return read_dates
+
+
+def year_reader(lexicon: Lexicon) -> Rule:
+    """The rule that tells years from counts, and reads those before 2000 in hundreds, as in speech."""
+    ordinal_affix = re.compile(lexicon.ordinal_affix)
+    year = re.compile(rf"{NUMBER_STARTS}(1[1-9]\d\d){affix_of(lexicon)}(?![\d/]|[.,:-]\d)")
+    prefix = prefix_of(lexicon)
+    contexts = rf"(?:{any_of(lexicon.year_contexts)})[{LETTER}]{{0,4}}|{lexicon.day}"
+    stated_before = re.compile(rf"{WORD_STARTS}{prefix}(?:{contexts})[ ,]{{0,2}}{prefix}$")
+    stated_after = re.compile(rf" (?:{any_of(lexicon.eras)})")
+    hinted_before = prefix_before(lexicon)
+    hinted_after = re.compile(rf" (?:{any_of(lexicon.year_followers)})")
+    counted = (*lexicon.units.values(), *lexicon.currencies.values(), *lexicon.count_followers)
+    count_after = re.compile(rf" (?:{any_of(counted)})")
+
+    def read_years(text: str) -> str:
+        """`በ1974 ዓመተ ምህረት` -> `በአስራ ዘጠኝ መቶ ሰባ አራት ዓመተ ምህረት`; `1974 ሰዎች` is a count and stays."""
+        return year.sub(spell, text)
+
+    def spell(match: re.Match[str]) -> str:
+        affix = match["affix"] or ""
+        if ordinal_affix.match(affix) or not (is_stated(match) or is_likely(match)):
+            return match[0]
+        return attach(lexicon.numbers.spell_year(int(match[1])), affix)
+
+    def is_stated(match: re.Match[str]) -> bool:
+        return bool(stated_before.search(before(match)) or stated_after.match(after(match)))
+
+    def is_likely(match: re.Match[str]) -> bool:
+        hinted = hinted_before.search(before(match)) or hinted_after.match(after(match))
+        return bool(int(match[1]) >= FIRST_LIKELY_YEAR and hinted and not count_after.match(after(match)))
+
+    return read_years
+
+
+def time_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads times of day, and times that a race took."""
+    clock = lexicon.clock
+    names = any_of((clock.hour, clock.second, *clock.other_spellings))
+    time = re.compile(
+        rf"{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-])(?: (?:{names}){WORD_ENDS})?"
+    )
+
+    def read_times(text: str) -> str:
+        """`2:30 ሰዓት` -> `2 ሰዓት ተኩል`, `2:14:04` -> `2 ሰዓት ከ14 ደቂቃ ከ4 ሰከንድ`"""
+        return time.sub(spell, text)
+
+    def spell(match: re.Match[str]) -> str:
+        first, second, third, decimals = match.groups()
+        if decimals and third is None:  # minutes and seconds
+            return f"{int(first)} {clock.minute} {clock.and_}{int(second)}{decimals} {clock.second}"
+        hours = f"{int(first)} {clock.hour}"
+        if third is None and second == "30":
+            return f"{hours} {clock.half_past}"
+        if third is None and second == "15":
+            return f"{hours} {clock.quarter_past}"
+        minutes = f" {clock.and_}{int(second)} {clock.minute}" if int(second) else ""
+        seconds = f" {clock.and_}{int(third)}{decimals or ''} {clock.second}" if third and int(third) else ""
+        return f"{hours}{minutes}{seconds}"
+
+    return read_times

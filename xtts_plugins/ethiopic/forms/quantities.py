@@ -1,0 +1,79 @@
+"""Money, units of measure, and signs before and between numbers."""
+
+from __future__ import annotations
+
+import re
+
+from xtts_framework.plugins import Rule
+from xtts_plugins.ethiopic.letters import LETTER
+from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_ENDS, any_of
+
+PERCENT = re.compile(r"(?<=\d) ?%")
+PERMILLE = re.compile(r"(?<=\d) ?‰")
+PLUS = re.compile(r"(?<=\d) ?\+ ?(?=\d)")
+EQUALS = re.compile(r"(?<=\d) ?= ?(?=\d)")
+TIMES = re.compile(r"(?<=\d) ?[×*] ?(?=\d)")
+NUMBER_SIGN = re.compile(r"[#№] ?(?=\d)")
+SIGN = re.compile(r"(?<![\w.,)%-])([-+])(?=\d)")
+
+
+def money_reader(lexicon: Lexicon) -> Rule:
+    """The rule that puts the currency's name where it is said, after the amount."""
+    numbers, currencies = lexicon.numbers, lexicon.currencies
+    latin_scales = {
+        **dict.fromkeys(("k", "thousand"), numbers.thousand),
+        **dict.fromkeys(("m", "mn", "million"), numbers.million),
+        **dict.fromkeys(("b", "bn", "billion"), numbers.billion),
+    }
+    scales = any_of((*lexicon.scale_words, *latin_scales))
+    scale = rf"(?: ?(?P<scale>{scales})(?![{LETTER}a-z]))?"
+    currency = rf"(?P<currency>{any_of(currencies)})"
+    symbol_first = re.compile(rf"(?<![a-z]){currency} ?(?P<amount>{AMOUNT}){scale}")
+    symbol_last = re.compile(rf"(?<![\d.,])(?P<amount>{AMOUNT}){scale} ?{currency}(?![a-z])")
+    cents = re.compile(rf"{NUMBER_STARTS}(\d+)\.(\d\d) ({any_of(lexicon.cents)}){WORD_ENDS}")
+
+    def read_money(text: str) -> str:
+        """`$3.1 ሚሊዮን` -> `3.1 ሚሊዮን ዶላር`, `12.50 ብር` -> `12 ብር ከ50 ሳንቲም`"""
+        text = symbol_first.sub(put_name_last, text)
+        text = symbol_last.sub(put_name_last, text)
+        return cents.sub(spell_cents, text)
+
+    def put_name_last(match: re.Match[str]) -> str:
+        scale = f" {latin_scales.get(match['scale'], match['scale'])}" if match["scale"] else ""
+        return f"{match['amount']}{scale} {currencies[match['currency']]}"
+
+    def spell_cents(match: re.Match[str]) -> str:
+        whole, hundredths, name = match.groups()
+        rest = f" {lexicon.clock.and_}{int(hundredths)} {lexicon.cents[name]}" if int(hundredths) else ""
+        return f"{whole} {name}{rest}"
+
+    return read_money
+
+
+def unit_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads symbols of units after a number."""
+    unit = re.compile(rf"(?<!\d)({AMOUNT}) ?({any_of(lexicon.units)})(?![{LETTER}a-z\d²³])")
+
+    def read_units(text: str) -> str:
+        """`5 km` -> `5 ኪሎ ሜትር`, `25%` -> `25 በመቶ`"""
+        text = unit.sub(lambda match: f"{match[1]} {lexicon.units[match[2]]}", text)
+        text = PERCENT.sub(f" {lexicon.percent}", text)
+        return PERMILLE.sub(f" {lexicon.permille}", text)
+
+    return read_units
+
+
+def sign_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads signs of arithmetic."""
+    numbers = lexicon.numbers
+
+    def read_signs(text: str) -> str:
+        """`-5` -> `ነጌቲቭ 5`, `2+3=5` -> `2 ፕላስ 3 እኩል ይሆናል 5`, `#5` -> `ቁጥር 5`"""
+        text = PLUS.sub(f" {numbers.plus} ", text)
+        text = EQUALS.sub(f" {lexicon.equals} ", text)
+        text = TIMES.sub(f" {lexicon.times} ", text)
+        text = NUMBER_SIGN.sub(f"{lexicon.number_sign} ", text)
+        return SIGN.sub(lambda match: f"{numbers.minus if match[1] == '-' else numbers.plus} ", text)
+
+    return read_signs
