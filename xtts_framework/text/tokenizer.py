@@ -70,7 +70,7 @@ class XttsTokenizer:
         """Ids of a text as a person writes it, language tag first.
 
         Args:
-            lang: language code; a region is ignored (`am-ET` is `am`), as coqui does.
+            lang: language code; a region may be added (`am-ET` is `am`) or left out (`zh` is `zh-cn`), as coqui does.
         Raises:
             UserError: no pack for this language.
         """
@@ -99,10 +99,16 @@ class XttsTokenizer:
         return int(self.tokenizer.get_vocab_size())
 
     def _pack(self, lang: str) -> LanguagePack:
-        pack = self.packs.get(lang) or self.packs.get(lang.split("-")[0])
+        language = _without_region(lang)
+        namesakes = (pack for code, pack in self.packs.items() if _without_region(code) == language)
+        pack = self.packs.get(lang) or self.packs.get(language) or next(namesakes, None)
         if pack is None:
             raise UserError(f"No language {lang!r} here; this tokenizer speaks {', '.join(sorted(self.packs))}.")
         return pack
+
+
+def _without_region(code: str) -> str:
+    return code.partition("-")[0]
 
 
 class _CharacterLimits(dict[str, int]):

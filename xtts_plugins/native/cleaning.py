@@ -19,6 +19,8 @@ LONGEST_SENTENCE = 1000
 SENTENCES_REMEMBERED = 10_000
 """The last pass over a text changes nothing, and checking the text repeats it."""
 
+SHOWN_CHARACTERS = 60
+
 NUMBERS = re.compile(rf"[0-9.,]{{{LONGEST_NUMBER + 1},}}")
 SENTENCE_END = re.compile(r"((?<=[.!?…।؟]) |(?<=[。！？]) ?(?![ 。！？」』）”’]))")
 NOT_PINYIN = re.compile(
@@ -30,7 +32,7 @@ DOTTED_I = re.compile("i\u0307+")
 
 
 class NotCleanedError(ValueError):
-    """Coqui's cleaners cannot read a text."""
+    """Coqui's cleaners cannot read a text; the message says why, and what to do."""
 
 
 def lower_case(text: str) -> str:
@@ -43,6 +45,11 @@ def drop_invisible(text: str) -> str:
     return str(INVISIBLE.sub("", text))
 
 
+def drop_inverted_exclamation_mark(text: str) -> str:
+    """`¡Hola!` is `hola!`: XTTS's vocabulary has `¿`, but no `¡`."""
+    return text.replace("¡", "")
+
+
 def compose(text: str) -> str:
     """Unicode NFC; the dot that `İ` leaves over its lower case goes."""
     return unicodedata.normalize("NFC", DOTTED_I.sub("i", unicodedata.normalize("NFC", text)))
@@ -53,10 +60,11 @@ def collapse_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-PREPARING = (lower_case, drop_invisible, compose, collapse_spaces)
+PREPARING = (lower_case, drop_invisible, drop_inverted_exclamation_mark, compose, collapse_spaces)
 """What is done to any text, before coqui's cleaners and after."""
 
 Pass = Callable[[str], str]
+"""Raises `NotCleanedError`."""
 
 
 def clean(text: str, one_pass: Pass) -> str:
@@ -65,23 +73,18 @@ def clean(text: str, one_pass: Pass) -> str:
     Args:
         one_pass: coqui's cleaners for a language.
     Raises:
-        NotCleanedError: they raise, or still find something to change after `PASSES` passes.
+        NotCleanedError: they fail, or still find something to change after `PASSES` passes.
     """
     if run := NUMBERS.search(text):
-        raise NotCleanedError(f"{len(run[0])} digits, dots and commas in a row, expected at most {LONGEST_NUMBER}")
+        raise NotCleanedError(f"{len(run[0])} digits, dots and commas in a row, expected at most {LONGEST_NUMBER}.")
     for _ in range(PASSES):
         before = text
-        try:
-            text = one_pass(text)
-        except NotCleanedError:
-            raise
-        except Exception as error:  # num2words, pypinyin and cutlet raise what they like
-            raise NotCleanedError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        text = one_pass(text)
         for rule in PREPARING:
             text = rule(text)
         if text == before:
             return text
-    raise NotCleanedError(f"it still changes after {PASSES} passes")
+    raise NotCleanedError(f"it still changes after {PASSES} passes. Write numbers and symbols in words.")
 
 
 def choose_pass(coqui_code: str) -> Pass:
@@ -114,7 +117,15 @@ def choose_pass(coqui_code: str) -> Pass:
 def _clean_sentences(text: str, clean_sentence: Pass, longest: int | None = None) -> Iterator[str]:
     """Clean each sentence by itself; what stands between them stays."""
     for index, part in enumerate(SENTENCE_END.split(text)):
-        is_sentence = index % 2 == 0
-        if is_sentence and longest is not None and len(part) > longest:
-            raise NotCleanedError(f"a sentence of {len(part)} characters, expected at most {longest}")
-        yield clean_sentence(part) if is_sentence else part
+        if index % 2 == 1:
+            yield part
+            continue
+        if longest is not None and len(part) > longest:
+            raise NotCleanedError(f"a sentence of {len(part)} characters, expected at most {longest}. Divide it.")
+        try:
+            yield clean_sentence(part)
+        except Exception as error:  # num2words, pypinyin and cutlet raise what they like
+            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise NotCleanedError(
+                f"{part[:SHOWN_CHARACTERS]!r}: {reason}. Write numbers and symbols in words."
+            ) from error

@@ -1,7 +1,7 @@
-"""The languages of XTTS-v2: a table. Every character in it is a token of the released vocabulary.
+"""The languages of XTTS-v2: a table.
 
-Source of the codes: coqui's configuration of XTTS-v2. Of the marks and letters: an early vocabulary of XTTS-v2 that has
-all languages but Hungarian, Korean and Hindi.
+Sources: the codes are those of coqui's configuration of XTTS-v2; letters and marks are tokens of an early vocabulary of
+XTTS-v2, but for ő and ű and the Hindi letters: it has no Hungarian, Korean and Hindi yet.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LANGUAGES = (
     Language("es", "Spanish", abbreviations=_words("prof. ud. uds. dña. srta. núm. pág. av. lic. ing.")),
     Language("fr", "French", abbreviations=_words("mlle. mgr. prof. av. bd. env. vol.")),
     Language("de", "German", abbreviations=_words("prof. nr. hr. bzw. ca. str. dipl. ing. ggf. vgl. evtl. inkl.")),
-    Language("it", "Italian", abbreviations=_words("prof. prof.ssa sig.ra dott. dott.ssa ing. avv. on. pag. art.")),
+    Language("it", "Italian", abbreviations=_words("prof. prof.ssa dott. dott.ssa ing. avv. on. pag. art.")),
     Language("pt", "Portuguese", abbreviations=_words("prof. profa. exmo. exma. av. eng. núm. pág. d.")),
     Language("pl", "Polish", abbreviations=_words("prof. mgr. inż. ul. al. św. gen. ks. hab. np. tzw. im. nr.")),
     Language("tr", "Turkish", abbreviations=_words("prof. doç. av. yrd. sn. no. cad. sok.")),

@@ -52,8 +52,7 @@ class NativePack(LanguagePack):
         try:
             clean(normalized, self._one_pass)
         except NotCleanedError as error:
-            detail = f"coqui's cleaners for {self.name} fail: {error}. Write numbers and symbols in words."
-            return [TextProblem("not_cleaned", detail)]
+            return [TextProblem("not_cleaned", f"coqui's cleaners for {self.name} fail: {error}")]
         if self.code == "ja" and normalized.count("?") > unicodedata.normalize("NFKC", raw).count("?"):
             return [TextProblem("not_romanised", "cutlet writes '?' for a character it cannot read")]
         if not any(character.isalpha() for character in normalized):
