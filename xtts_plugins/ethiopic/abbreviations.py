@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from xtts_plugins.ethiopic.letters import LETTER, ROW, any_ending, attach
+from xtts_plugins.ethiopic.letters import BARE_CONSONANT, LETTER, ROW, any_ending, attach
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import any_of, prefix_of
+from xtts_plugins.ethiopic.patterns import WORD_STARTS, any_of, prefix_of
 
 SHORTEST_WORD = 3
 """Ethiopic letters. A slash beside fewer is an abbreviation, known or not, and not a choice between words."""
 
 SLASH = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++) ?/ ?(?=([{LETTER}a-z]++))")
 SLASH_BESIDE_NUMBER = re.compile(rf"(?<=\d) ?/ ?(?=[{LETTER}a-z])|(?<=[{LETTER}a-z]) ?/ ?(?=\d)")
+LONGER = rf"[./][{LETTER}](?![{LETTER}])"
+"""The abbreviation goes on: `አ.አ` within `አ.አ.ዩ`."""
 LATIN_LETTER = re.compile("[a-z]")
 
 
@@ -35,9 +37,15 @@ def expander(lexicon: Lexicon) -> Callable[[str], str]:
         _pattern(key, lexicon.abbreviations[key]) for key in sorted(lexicon.abbreviations, key=len, reverse=True)
     )
     abbreviation = re.compile(
-        rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{patterns})(?P<affix>{affixes})?(?![{LETTER}])(?P<stop>\.?)"
+        rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{patterns})(?P<affix>{affixes})?(?![{LETTER}]|{LONGER})(?P<stop>\.?)"
     )
-    first_part = re.compile(rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{any_of(lexicon.first_parts)})/(?=[{LETTER}]{{2}})")
+    first_part = re.compile(rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{any_of(lexicon.first_parts)})/(?=[{LETTER}]{{3}})")
+
+    calendar = re.compile(rf"{WORD_STARTS}{prefix}(?P<calendar>{any_of(lexicon.calendars)}) (?=\d)")
+    repeated = re.compile(
+        rf"{WORD_STARTS}(?:{any_of(name.split()[0] for name in lexicon.calendars)}) (?={any_of(lexicon.calendars)})"
+    )
+    label = re.compile(rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{any_of(lexicon.number_labels)})\. ?(?=\d)")
 
     def expand(match: re.Match[str]) -> str:
         written = match["key"].replace("/", ".")
@@ -48,8 +56,11 @@ def expander(lexicon: Lexicon) -> Callable[[str], str]:
         return f"{match['prefix']}{expansion}{match['affix'] or ''}{stop}"
 
     def expand_abbreviations(text: str) -> str:
-        """`ዶ/ር` -> `ዶክተር`, `ዓ.ም.` -> `ዓመተ ምህረት`, `በት/ቤቱ` -> `በትምህርት ቤቱ`"""
+        """`ዶ/ር` -> `ዶክተር`, `በት/ቤቱ` -> `በትምህርት ቤቱ`, `ከእአአ 2014` -> `እንደ አውሮፓውያን አቆጣጠር ከ2014`"""
         text = abbreviation.sub(expand, text)
+        text = repeated.sub("", text)
+        text = calendar.sub(lambda match: f"{match['calendar']} {match['prefix']}", text)
+        text = label.sub(lambda match: f"{match['prefix']}{lexicon.number_labels[match['key']]} ", text)
         return first_part.sub(lambda match: f"{match['prefix']}{lexicon.first_parts[match['key']]} ", text)
 
     return expand_abbreviations
@@ -61,6 +72,6 @@ def _consonants(key: str) -> tuple[str, int]:
 
 
 def _pattern(key: str, expansion: str) -> str:
-    """Either separator, and for the last letter any vowel, if the expansion ends in the same consonant."""
-    varies = ord(key[-1]) // ROW == ord(expansion[-1]) // ROW
+    """Either separator, and for a last letter without vowel any vowel, if the expansion ends in that consonant."""
+    varies = ord(key[-1]) // ROW == ord(expansion[-1]) // ROW and ord(key[-1]) % ROW == BARE_CONSONANT
     return (any_ending(key) if varies else re.escape(key)).replace(r"\.", "[./]")

@@ -31,6 +31,8 @@ LETTER = r"\u1200-\u135f\u1380-\u138f\u2d80-\u2ddf"
 ROW = 8
 """The syllables of one consonant fill a row of eight code points: seven vowels, then a labialised form."""
 VOWELS = 7
+BARE_CONSONANT = 5
+"""Place within the row of the letter without vowel."""
 
 ETHIOPIC_LETTER = regex.compile(f"[{LETTER}]")
 

@@ -41,9 +41,12 @@ class Lexicon:
         months: names of months of any calendar, in every usual spelling.
         day: said between day and year of a date.
         eras: as abbreviations expand to them: what follows a year.
+        calendars: as abbreviations expand to them: what precedes a year, which then takes the prefix.
         year_contexts: beginnings of words before a year.
         year_followers: words after a year: `on`, `since`.
         count_followers: words after a number that is no year: `more than`, `people`.
+        decade_affix: makes a year a decade, `ዎቹ` in `1990ዎቹ`.
+        verse_books: names of books after which `3:16` is chapter and verse.
         from_: prefix of a range's beginning, `to`: word before its end.
         score: word or prefix between the numbers of a score.
         score_words: beginnings of words by which a score is told from a range.
@@ -61,6 +64,7 @@ class Lexicon:
         abbreviations: expansion by abbreviation, written with `.` or `/`. Its last letter may carry any vowel, and
             affixes may follow.
         first_parts: expansion by what stands before a slash, `ት` in `ት/ቤት`; the part after it is a whole word.
+        number_labels: expansion by what has a full stop and a number behind it, `ቁ` in `ቁ. 5`.
         latin_letters: name by Latin letter.
         homophones: letter by the letters that sound like it, for `homophones: merge`.
     """
@@ -73,9 +77,12 @@ class Lexicon:
     months: tuple[str, ...]
     day: str
     eras: tuple[str, ...]
+    calendars: tuple[str, ...]
     year_contexts: tuple[str, ...]
     year_followers: tuple[str, ...]
     count_followers: tuple[str, ...]
+    decade_affix: str
+    verse_books: tuple[str, ...]
     from_: str
     to: str
     score: str
@@ -95,5 +102,6 @@ class Lexicon:
     units: Mapping[str, str]
     abbreviations: Mapping[str, str]
     first_parts: Mapping[str, str]
+    number_labels: Mapping[str, str]
     latin_letters: Mapping[str, str]
     homophones: Mapping[str, str]

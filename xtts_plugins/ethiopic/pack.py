@@ -74,6 +74,7 @@ class EthiopicPack(LanguagePack):
             writing.close_up_marks,
             writing.join_pairs,
             writing.collapse_repeats,
+            writing.space_out_marks,
             abbreviations.read_slashes,
             abbreviations.expander(lexicon),
             *form_rules(lexicon),

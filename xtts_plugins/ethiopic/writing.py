@@ -7,18 +7,21 @@ import unicodedata
 
 import regex
 
+from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS, PAIRS, REPLACEMENTS, WORDSPACE
 
 INVISIBLE = regex.compile(r"[[\p{Default_Ignorable_Code_Point}\p{Cc}]--\s]+", regex.V1)
 LONG_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}+")
 WORDSPACES = re.compile(
-    rf"(?P<clock>(?<=\d){WORDSPACE} ?(?=\d\d))|(?P<stop>{WORDSPACE}{WORDSPACE}+)|(?P<preface>{WORDSPACE}-)|{WORDSPACE}"
+    rf"(?P<clock>(?<=\d){WORDSPACE}(?: ?(?=\d\d)|(?=\d)))"
+    rf"|(?P<stop>{WORDSPACE}{WORDSPACE}+)|(?P<preface>{WORDSPACE}-)|{WORDSPACE}"
 )
 DECIMAL_DIGIT = regex.compile(r"[^\P{Nd}0-9]")
 SPACE_BEFORE_MARK = re.compile(f" (?=[{ETHIOPIC_MARKS}.,!?:;)])")
 PAIR = re.compile("|".join(map(re.escape, PAIRS)))
 ELLIPSIS_BEFORE_LETTER = re.compile(r"\.\.+(?=[^\W\d_])")
 REPEATED_MARK = re.compile(rf"([{ETHIOPIC_MARKS}{re.escape(LATIN_MARKS)}])\1+")
+STOP_BETWEEN_SCRIPTS = re.compile(rf"(?<=[a-z])\.(?=[{LETTER}])|(?<=[{LETTER}])\.(?=[a-z])")
 MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS}])(?=[^\W\d_])")
 
 FRACTION_SIGNS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
@@ -84,4 +87,4 @@ def collapse_repeats(text: str) -> str:
 
 def space_out_marks(text: str) -> str:
     """`መጣ።ሄደ` -> `መጣ። ሄደ`. Ethiopic marks only: a Latin full stop also stands within abbreviations."""
-    return MARK_BEFORE_LETTER.sub(" ", text)
+    return STOP_BETWEEN_SCRIPTS.sub(". ", MARK_BEFORE_LETTER.sub(" ", text))

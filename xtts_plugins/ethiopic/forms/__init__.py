@@ -24,7 +24,7 @@ def form_rules(lexicon: Lexicon) -> tuple[Rule, ...]:
         range_reader(lexicon),
         fraction_reader(lexicon),
         year_reader(lexicon),
-        thousands_joiner(),
+        thousands_joiner(lexicon),
         money_reader(lexicon),
         unit_reader(lexicon),
         sign_reader(lexicon),

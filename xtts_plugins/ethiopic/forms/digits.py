@@ -9,16 +9,22 @@ from xtts_plugins.ethiopic.letters import LETTER, attach
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, WORD_STARTS, affix_of, any_of, before
 
+BARE_POINT = re.compile(r"(?<![\w.,)])\.(?=\d)")
 INITIAL_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]{{1,2}})\.(?=\d)")
-WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++)-?(?=\d)")
+STOP_BEFORE_DIGIT = re.compile(rf"(?<=[{LETTER}a-z])\.(?=\d)")
+BRACKET_AFTER_DIGIT = re.compile(r"(?<=\d)\((?=\d)")
+WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z\d])([{LETTER}a-z]++)-?(?=\d)")
 WORD_AFTER_DIGIT = re.compile(rf"(?<=\d)-?([{LETTER}]++)|(?<=\d)([a-z]++)")
 
 GROUPS = r"(?<![\d.,])\d{1,3}(?:,\d{3}){1,4}"
 THOUSANDS = re.compile(rf"{GROUPS}(?![,.]?\d)|{GROUPS}(?=\.\d)")
+ROUND_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}([ .])(?:\d{3}\1){0,3}000(?![\d]|[ .,]\d)")
+"""Groups parted by spaces or full stops, which could be several numbers or a decimal, were they not round."""
 MARK_WITHIN_NUMBERS = re.compile(r"(?<=\d)([,:;])(?=\d)")
 
 INTERNATIONAL = r"\+\d{1,3}(?:[ -]?\d{2,4}){2,5}"
 NATIONAL = r"0\d{8,9}|0\d{1,3}(?:[ -]\d{2,4}){2,4}"
+SHORT_OR_GROUPED = r"\d{2,4}(?:[ -]\d{2,4}){1,4}|\d{3,15}"
 PHONE_NUMBER = re.compile(rf"{NUMBER_STARTS}(?<!\+)(?:{INTERNATIONAL}|{NATIONAL})(?![\d./:-])")
 
 
@@ -34,7 +40,10 @@ def digit_separator(lexicon: Lexicon) -> Rule:
         """`ሰኔ10` -> `ሰኔ 10`, `8ሺህ` -> `8 ሺህ`, `ኮቪድ-19` -> `ኮቪድ 19`; but `በ 10` -> `በ10`, `1000 ኛ` -> `1000ኛ`."""
         text = spaced_ordinal.sub("", text)
         text = hyphenated.sub(r"\1 ", text)
+        text = BARE_POINT.sub("0.", text)
         text = INITIAL_BEFORE_DIGIT.sub(r"\1 ", text)
+        text = STOP_BEFORE_DIGIT.sub(". ", text)
+        text = BRACKET_AFTER_DIGIT.sub(" (", text)
         text = WORD_AFTER_DIGIT.sub(part_after, text)
         text = WORD_BEFORE_DIGIT.sub(part_before, text)
         return spaced_prefix.sub(r"\1", text)
@@ -52,26 +61,30 @@ def digit_separator(lexicon: Lexicon) -> Rule:
 def phone_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads phone numbers digit by digit."""
     numbers = lexicon.numbers
-    after_word = re.compile(rf"((?:{any_of(lexicon.phone_words)})[ :፦-]{{0,3}})(\d{{3,15}})(?![\d.,/:])")
+    after_word = re.compile(rf"((?:{any_of(lexicon.phone_words)})[ :፦-]{{0,3}})({SHORT_OR_GROUPED})(?![\d/:]|[.,]\d)")
 
     def read_phone_numbers(text: str) -> str:
         """`0911-23-45-67` -> `ዜሮ ዘጠኝ አንድ አንድ …`, `ስልክ 8335` -> `ስልክ ስምንት ሦስት ሦስት አምስት`"""
-        text = after_word.sub(lambda match: match[1] + numbers.spell_digits(match[2]), text)
-        return PHONE_NUMBER.sub(spell, text)
+        text = after_word.sub(lambda match: match[1] + spell_number(match[2]), text)
+        return PHONE_NUMBER.sub(lambda match: spell_number(match[0]), text)
 
-    def spell(match: re.Match[str]) -> str:
-        plus = f"{numbers.plus} " if match[0].startswith("+") else ""
-        return plus + numbers.spell_digits(re.sub(r"\D", "", match[0]))
+    def spell_number(written: str) -> str:
+        plus = f"{numbers.plus} " if written.startswith("+") else ""
+        return plus + numbers.spell_digits(re.sub(r"\D", "", written))
 
     return read_phone_numbers
 
 
-def thousands_joiner() -> Rule:
-    """The rule that takes the separators out of large numbers."""
+def thousands_joiner(lexicon: Lexicon) -> Rule:
+    """The rule that leaves no separators in numbers but the decimal point."""
+    measure = rf" ?%| (?:{any_of((lexicon.percent, *lexicon.scale_words))})"
+    decimal_comma = re.compile(rf"{NUMBER_STARTS}(\d+),(\d{{1,2}})(?={measure})")
 
     def join_thousands(text: str) -> str:
-        """`10,000` -> `10000`"""
-        return THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+        """`10,000` -> `10000`, `10 000` -> `10000`; `6,5 በመቶ` -> `6.5 በመቶ`"""
+        text = THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+        text = ROUND_THOUSANDS.sub(lambda match: match[0].replace(match[1], ""), text)
+        return decimal_comma.sub(r"\1.\2", text)
 
     return join_thousands
 

@@ -29,6 +29,8 @@ DAY_MONTH_YEAR = r"(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})(?P=mark)
 YEAR_MONTH_DAY = r"(?P<first_year>\d{4})(?P<dash>[/-])(?P<third>\d{1,2})(?P=dash)(?P<fourth>\d{1,2})"
 NUMERIC_DATE = re.compile(rf"{NUMBER_STARTS}(?:{DAY_MONTH_YEAR}|{YEAR_MONTH_DAY})(?![\d/-]|[.,]\d)")
 
+TIME_RANGE = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}}:[0-5]\d) ?- ?(?=(\d{{1,2}}:[0-5]\d)(?![\d:]))")
+
 
 def date_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads days with their years."""
@@ -81,6 +83,8 @@ def year_reader(lexicon: Lexicon) -> Rule:
         return attach(lexicon.numbers.spell_year(int(match[1])), affix)
 
     def is_stated(match: re.Match[str]) -> bool:
+        if match["affix"] and match["affix"].startswith(lexicon.decade_affix) and match[1].endswith("0"):
+            return True
         return bool(stated_before.search(before(match)) or stated_after.match(after(match)))
 
     def is_likely(match: re.Match[str]) -> bool:
@@ -95,12 +99,21 @@ def time_reader(lexicon: Lexicon) -> Rule:
     clock = lexicon.clock
     names = any_of((clock.hour, clock.second, *clock.other_spellings))
     time = re.compile(
-        rf"{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-])(?: (?:{names}){WORD_ENDS})?"
+        rf"{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-]|,\d)(?: (?:{names}){WORD_ENDS})?"
     )
+
+    verse = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.verse_books)})[{LETTER}]{{0,5}}\.? ?\d{{1,3}}):(?=\d)")
+    prefix = prefix_before(lexicon)
 
     def read_times(text: str) -> str:
         """`2:30 ሰዓት` -> `2 ሰዓት ተኩል`, `2:14:04` -> `2 ሰዓት ከ14 ደቂቃ ከ4 ሰከንድ`"""
+        text = verse.sub(r"\1፥ ", text)
+        text = TIME_RANGE.sub(part_range, text)
         return time.sub(spell, text)
+
+    def part_range(match: re.Match[str]) -> str:
+        from_ = "" if prefix.search(before(match)) else lexicon.from_
+        return f"{from_}{match[1]} {lexicon.to} "
 
     def spell(match: re.Match[str]) -> str:
         first, second, third, decimals = match.groups()

@@ -6,12 +6,13 @@ import re
 
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, any_of, before, prefix_before
+from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_STARTS, any_of, before, prefix_before
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
-RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d)(?![\d:./,-])")
-FRACTION = re.compile(rf"{NUMBER_STARTS}(?:(\d+) )?(\d{{1,3}})/(\d{{1,3}})(?![\d/]|[.,:-]\d)")
+RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d{{1,3}}(?:,\d{{3}})+|\d)(?![\d:/-]|[.,]\d)")
 SLASH_BETWEEN_NUMBERS = re.compile(r"(?<=\d) ?/ ?(?=\d)")
+DENOMINATORS = (*range(2, 11), 100, 1000)
+"""Of fractions that are read as such; `40/60` is two numbers."""
 HIGHEST_SCORE = 30
 SCORE_WINDOW = 80
 """Characters around a pair in which a word about a game makes it a score."""
@@ -44,14 +45,19 @@ def score_reader(lexicon: Lexicon) -> Rule:
 def range_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads what else has a dash between two numbers."""
     prefix = prefix_before(lexicon)
+    month_with_prefix = re.compile(rf"{WORD_STARTS}(?:{any_of(lexicon.prefixes)})(?:{any_of(lexicon.months)}) $")
+    symbol = rf"({any_of(lexicon.currencies)})?"
+    number = rf"({AMOUNT}(?: ?%|{lexicon.ordinal_affix})?)"
+    dashed = re.compile(rf"{NUMBER_STARTS}{symbol}{number} ?- ?{number}(?![\d/:]|[.,]\d| ?- ?\d)")
 
     def read_ranges(text: str) -> str:
-        """`ከ10-15` -> `ከ10 እስከ 15`, `10-15 ሰዎች` -> `ከ10 እስከ 15 ሰዎች`"""
-        return DASHED_PAIR.sub(spell, text)
+        """`ከ10-15` -> `ከ10 እስከ 15`, `10-15 ሰዎች` -> `ከ10 እስከ 15 ሰዎች`, `10% - 15%` -> `ከ10% እስከ 15%`"""
+        return dashed.sub(spell, text)
 
     def spell(match: re.Match[str]) -> str:
-        from_ = "" if prefix.search(before(match)) else lexicon.from_
-        return f"{from_}{match[1]} {lexicon.to} {match[2]}"
+        has_prefix = prefix.search(before(match)) or month_with_prefix.search(before(match))
+        symbol, first, second = match.groups(default="")
+        return f"{'' if has_prefix else lexicon.from_}{first} {lexicon.to} {second}{symbol}"
 
     return read_ranges
 
@@ -59,19 +65,22 @@ def range_reader(lexicon: Lexicon) -> Rule:
 def fraction_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads fractions, and the slash between other numbers."""
     numbers, clock = lexicon.numbers, lexicon.clock
+    fraction = re.compile(
+        rf"{NUMBER_STARTS}(?:(\d+) )?(\d{{1,3}})/(\d{{1,4}})(?:{lexicon.ordinal_affix})?(?![\d/]|[.,:-]\d)"
+    )
 
     def read_fractions(text: str) -> str:
         """`3/4` -> `ሦስት አራተኛ`, `2 1/2` -> `2 ተኩል`, `1264/2014` -> `1264 ስላሽ 2014`"""
-        text = FRACTION.sub(spell, text)
+        text = fraction.sub(spell, text)
         return SLASH_BETWEEN_NUMBERS.sub(f" {lexicon.slash} ", text)
 
     def spell(match: re.Match[str]) -> str:
         whole, numerator, denominator = match[1], int(match[2]), int(match[3])
-        if not 0 < numerator < denominator:
+        if not 0 < numerator < denominator or denominator not in DENOMINATORS:
             return match[0]
-        fraction = numbers.spell_fraction(numerator, denominator)
+        spelled = numbers.spell_fraction(numerator, denominator)
         if whole is None:
-            return fraction
-        return f"{whole} {clock.half_past if fraction == numbers.half else clock.and_ + fraction}"
+            return spelled
+        return f"{whole} {clock.half_past if spelled == numbers.half else clock.and_ + spelled}"
 
     return read_fractions

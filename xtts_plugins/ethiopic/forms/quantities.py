@@ -7,8 +7,9 @@ import re
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_ENDS, any_of
+from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_ENDS, WORD_STARTS, any_of
 
+PERCENT_FIRST = re.compile(rf"(?<!\d)(?<!\d )% ?({AMOUNT})")
 PERCENT = re.compile(r"(?<=\d) ?%")
 PERMILLE = re.compile(r"(?<=\d) ?‰")
 PLUS = re.compile(r"(?<=\d) ?\+ ?(?=\d)")
@@ -33,10 +34,13 @@ def money_reader(lexicon: Lexicon) -> Rule:
     symbol_last = re.compile(rf"(?<![\d.,])(?P<amount>{AMOUNT}){scale} ?{currency}(?![a-z])")
     cents = re.compile(rf"{NUMBER_STARTS}(\d+)\.(\d\d) ({any_of(lexicon.cents)}){WORD_ENDS}")
 
+    cents_last = re.compile(rf"({any_of(lexicon.cents)}) (\d+)\.(\d\d)(?![\d.])")
+
     def read_money(text: str) -> str:
         """`$3.1 ሚሊዮን` -> `3.1 ሚሊዮን ዶላር`, `12.50 ብር` -> `12 ብር ከ50 ሳንቲም`"""
         text = symbol_first.sub(put_name_last, text)
         text = symbol_last.sub(put_name_last, text)
+        text = cents_last.sub(spell_cents_last, text)
         return cents.sub(spell_cents, text)
 
     def put_name_last(match: re.Match[str]) -> str:
@@ -45,8 +49,14 @@ def money_reader(lexicon: Lexicon) -> Rule:
 
     def spell_cents(match: re.Match[str]) -> str:
         whole, hundredths, name = match.groups()
-        rest = f" {lexicon.clock.and_}{int(hundredths)} {lexicon.cents[name]}" if int(hundredths) else ""
-        return f"{whole} {name}{rest}"
+        return f"{whole} {name}{and_cents(hundredths, name)}"
+
+    def spell_cents_last(match: re.Match[str]) -> str:
+        name, whole, hundredths = match.groups()
+        return f"{name} {whole}{and_cents(hundredths, name)}"
+
+    def and_cents(hundredths: str, name: str) -> str:
+        return f" {lexicon.clock.and_}{int(hundredths)} {lexicon.cents[name]}" if int(hundredths) else ""
 
     return read_money
 
@@ -58,6 +68,7 @@ def unit_reader(lexicon: Lexicon) -> Rule:
     def read_units(text: str) -> str:
         """`5 km` -> `5 ኪሎ ሜትር`, `25%` -> `25 በመቶ`"""
         text = unit.sub(lambda match: f"{match[1]} {lexicon.units[match[2]]}", text)
+        text = PERCENT_FIRST.sub(rf"\1 {lexicon.percent}", text)
         text = PERCENT.sub(f" {lexicon.percent}", text)
         return PERMILLE.sub(f" {lexicon.permille}", text)
 
@@ -67,6 +78,7 @@ def unit_reader(lexicon: Lexicon) -> Rule:
 def sign_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads signs of arithmetic."""
     numbers = lexicon.numbers
+    sign_after_prefix = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.prefixes)}))-(?=\d)")
 
     def read_signs(text: str) -> str:
         """`-5` -> `ነጌቲቭ 5`, `2+3=5` -> `2 ፕላስ 3 እኩል ይሆናል 5`, `#5` -> `ቁጥር 5`"""
@@ -74,6 +86,7 @@ def sign_reader(lexicon: Lexicon) -> Rule:
         text = EQUALS.sub(f" {lexicon.equals} ", text)
         text = TIMES.sub(f" {lexicon.times} ", text)
         text = NUMBER_SIGN.sub(f"{lexicon.number_sign} ", text)
+        text = sign_after_prefix.sub(rf"\1{numbers.minus} ", text)
         return SIGN.sub(lambda match: f"{numbers.minus if match[1] == '-' else numbers.plus} ", text)
 
     return read_signs
