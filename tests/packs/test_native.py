@@ -245,6 +245,7 @@ ODD = st.text(st.characters(exclude_categories=())) | st.text(
 @example(text="i\u0307\u0301\u0307 i\u0345\u0307 I\u0307\u0307")
 @example(text="ni3 hao3 你好 a12 mp3 😀5")
 @example(text="mp3，“4”")
+@example(text="1 € 2 € € 3\u00a0€ ¡ 4")
 @example(text="e¡\u0301 1¡2")
 def test_any_text_is_read_the_same_twice_and_in_lower_case(code: str, text: str) -> None:
     pack = set_up(code)

@@ -28,6 +28,7 @@ NOT_PINYIN = re.compile(
     r"|(?<![a-z])\d|[^\D1-5]|\d(?=\d)"  # a digit that is no tone
 )
 INVISIBLE = regex.compile(r"\p{Cf}+")
+SPACE_BY_EURO = re.compile(r"(?<=[0-9]) (?=€)|(?<=€) (?=[0-9])")
 DOTTED_I = re.compile("i\u0307+")
 
 
@@ -60,7 +61,12 @@ def collapse_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-PREPARING = (lower_case, drop_invisible, drop_inverted_exclamation_mark, compose, collapse_spaces)
+def join_euro(text: str) -> str:
+    """`12,5 €` is `12,5€`, which the cleaners read; the vocabulary has no `€`."""
+    return SPACE_BY_EURO.sub("", text)
+
+
+PREPARING = (lower_case, drop_invisible, drop_inverted_exclamation_mark, compose, collapse_spaces, join_euro)
 """What is done to any text, before coqui's cleaners and after."""
 
 Pass = Callable[[str], str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 
-MARKS = " .,!?:;-'()/–—‘’“”„…«»"
+MARKS = " .,!?:;-'()/–—‘’“”„…«»¿"
 LATIN = string.ascii_lowercase + "ßàáâãäæçèéêëìíîïðñòóôõöøùúûüýÿăąćčďđęěğħıłńňōœřśşšţťůźżž"
 """Letters of all Latin alphabets, since names travel."""
 CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяё"
