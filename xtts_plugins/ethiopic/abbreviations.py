@@ -13,20 +13,32 @@ SHORTEST_WORD = 3
 """Ethiopic letters. A slash beside fewer is an abbreviation, known or not, and not a choice between words."""
 
 SLASH = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++) ?/ ?(?=([{LETTER}a-z]++))")
-SLASH_BESIDE_NUMBER = re.compile(rf"(?<=\d) ?/ ?(?=[{LETTER}a-z])|(?<=[{LETTER}a-z]) ?/ ?(?=\d)")
-LONGER = rf"[./][{LETTER}](?![{LETTER}])"
+SLASH_BETWEEN_LIKES = re.compile(rf"((?<=[{LETTER}a-z]) ?/ ?(?=[{LETTER}a-z])|(?<=\d) ?/ ?(?=\d))|/")
+LONGER = rf"\.[{LETTER}](?![{LETTER}])|/[{LETTER}]"
 """The abbreviation goes on: `አ.አ` within `አ.አ.ዩ`."""
+LATIN_SLASH = re.compile("(?<=[a-z]) ?/ ?(?=[a-z])")
 LATIN_LETTER = re.compile("[a-z]")
 
 
+def remove_stray_slashes(text: str) -> str:
+    """`መስኮት/5` -> `መስኮት 5`: a slash that stands neither between two words nor between two numbers."""
+    return SLASH_BETWEEN_LIKES.sub(lambda match: match[1] or " ", text)
+
+
+def read_latin_slashes(text: str) -> str:
+    """`tcp/ip` -> `tcp ip`, once units such as `km/h` are read."""
+    return LATIN_SLASH.sub(" ", text)
+
+
 def read_slashes(text: str) -> str:
-    """`ፋይዘር/ባዮንቴክ` -> `ፋይዘር ባዮንቴክ`, `መስኮት/5` -> `መስኮት 5`. The slash of an abbreviation stays."""
-    text = SLASH_BESIDE_NUMBER.sub(" ", text)
+    """`ፋይዘር/ባዮንቴክ` -> `ፋይዘር ባዮንቴክ`. The slash of an abbreviation or of a unit stays."""
     return SLASH.sub(lambda match: f"{match[1]} " if _are_words(*match.groups()) else match[0], text)
 
 
 def _are_words(*parts: str) -> bool:
-    return min(map(len, parts)) >= SHORTEST_WORD or any(LATIN_LETTER.search(part) for part in parts)
+    if any(LATIN_LETTER.search(part) for part in parts):
+        return not all(part.isascii() for part in parts)
+    return min(map(len, parts)) >= SHORTEST_WORD
 
 
 def expander(lexicon: Lexicon) -> Callable[[str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xtts_plugins.ethiopic.numbers import NumberWords
 
@@ -28,7 +28,7 @@ class Clock:
     other_spellings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lexicon:
     """The words of a language that written forms are read with.
 
@@ -40,6 +40,7 @@ class Lexicon:
         ordinal_affix: regular expression of the affix that makes a number an ordinal; what follows it stays.
         months: names of months of any calendar, in every usual spelling.
         day: said between day and year of a date.
+        numbered_documents: words before a number and a year that are no day: `law`, `number`.
         eras: as abbreviations expand to them: what follows a year.
         calendars: as abbreviations expand to them: what precedes a year, which then takes the prefix.
         year_contexts: beginnings of words before a year.
@@ -76,23 +77,24 @@ class Lexicon:
     ordinal_affix: str
     months: tuple[str, ...]
     day: str
+    numbered_documents: tuple[str, ...] = ()
     eras: tuple[str, ...]
-    calendars: tuple[str, ...]
+    calendars: tuple[str, ...] = ()
     year_contexts: tuple[str, ...]
-    year_followers: tuple[str, ...]
-    count_followers: tuple[str, ...]
+    year_followers: tuple[str, ...] = ()
+    count_followers: tuple[str, ...] = ()
     decade_affix: str
-    verse_books: tuple[str, ...]
+    verse_books: tuple[str, ...] = ()
     from_: str
     to: str
     score: str
-    score_words: tuple[str, ...]
+    score_words: tuple[str, ...] = ()
     slash: str
     percent: str
     permille: str
     number_sign: str
-    hyphenated: tuple[str, ...]
-    phone_words: tuple[str, ...]
+    hyphenated: tuple[str, ...] = ()
+    phone_words: tuple[str, ...] = ()
     and_: str
     equals: str
     times: str
@@ -101,7 +103,7 @@ class Lexicon:
     scale_words: tuple[str, ...]
     units: Mapping[str, str]
     abbreviations: Mapping[str, str]
-    first_parts: Mapping[str, str]
-    number_labels: Mapping[str, str]
+    first_parts: Mapping[str, str] = field(default_factory=dict)
+    number_labels: Mapping[str, str] = field(default_factory=dict)
     latin_letters: Mapping[str, str]
-    homophones: Mapping[str, str]
+    homophones: Mapping[str, str] = field(default_factory=dict)

@@ -28,6 +28,9 @@ class NumberWords:
         minus: what is said before a negative number.
         plus: what is said before a number with a plus sign.
         and_ending: appended to every part of a number that has several; "" in Amharic.
+        before_and_ending: what a word becomes before it, by that word, where it is not the word itself.
+        without_one: words such as `hundred` that are said without `one`: hundred, two hundred.
+        years_in_hundreds: whether 1987 is nineteen hundred eighty-seven; else years are read like any number.
         ordinals: ordinal numbers that are words of their own, by number.
         ordinal_endings: ordinal form of a number's last word, by that word.
         ordinal_frame: how any other number becomes an ordinal; `{}` is the number.
@@ -50,6 +53,9 @@ class NumberWords:
     half: str
     quarter: str
     and_ending: str = ""
+    before_and_ending: Mapping[str, str] = field(default_factory=dict)
+    without_one: frozenset[str] = frozenset()
+    years_in_hundreds: bool = True
     ordinals: Mapping[int, str] = field(default_factory=dict)
     ordinal_endings: Mapping[str, str] = field(default_factory=dict)
 
@@ -58,7 +64,7 @@ class NumberWords:
         """Every word that a number may consist of."""
         named = (self.zero, self.ten_before_unit, self.hundred, *self.scales.values(), self.point)
         plain = {*self.units, *self.tens, *named}
-        return frozenset(plain | {attach(word, self.and_ending) for word in plain})
+        return frozenset(plain | {self._add_and(word) for word in plain})
 
     @cached_property
     def scales(self) -> dict[int, str]:
@@ -78,8 +84,8 @@ class NumberWords:
         return self._join(self._parts(number)) if number else self.zero
 
     def spell_year(self, year: int) -> str:
-        """`1987` -> nineteen hundred eighty-seven; from 2000 on like any number."""
-        if year not in CENTURY_YEARS:
+        """`1987` -> nineteen hundred eighty-seven; from 2000 on, and in some languages always, like any number."""
+        if year not in CENTURY_YEARS or not self.years_in_hundreds:
             return self.spell_cardinal(year)
         hundreds, rest = divmod(year, 100)
         return self._join([self._join(self._parts(hundreds)) + f" {self.hundred}", *self._parts(rest)])
@@ -124,13 +130,22 @@ class NumberWords:
         for value, scale in self.scales.items():
             if number >= value:
                 count, rest = divmod(number, value)
-                return [f"{self._join(self._parts(count))} {scale}", *(self._parts(rest) if rest else [])]
+                return [self._count(count, scale), *(self._parts(rest) if rest else [])]
         hundreds, rest = divmod(number, 100)
         tens, unit = divmod(rest, 10)
-        parts = [f"{self.units[hundreds - 1]} {self.hundred}"] if hundreds else []
+        parts = [self._count(hundreds, self.hundred)] if hundreds else []
         if tens == 1 and unit:
             return [*parts, f"{self.ten_before_unit} {self.units[unit - 1]}"]
         return [*parts, *self.tens[tens - 1 : tens], *self.units[unit - 1 : unit]]
 
+    def _count(self, count: int, word: str) -> str:
+        """`2`, `መቶ` -> `ሁለት መቶ`"""
+        return word if count == 1 and word in self.without_one else f"{self._join(self._parts(count))} {word}"
+
     def _join(self, parts: list[str]) -> str:
-        return " ".join(attach(part, self.and_ending) for part in parts) if len(parts) > 1 else "".join(parts)
+        return " ".join(map(self._add_and, parts)) if len(parts) > 1 else "".join(parts)
+
+    def _add_and(self, part: str) -> str:
+        """Tigrinya `ክልተ ሚእቲ` -> `ክልተ ሚእትን`"""
+        *others, last = part.split(" ")
+        return " ".join([*others, attach(self.before_and_ending.get(last, last), self.and_ending)])

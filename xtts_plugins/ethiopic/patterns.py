@@ -17,13 +17,14 @@ WORD_ENDS = rf"(?![{LETTER}])"
 NUMBER_STARTS = r"(?<![\d.,:/-])"
 """Not within a longer written form."""
 AMOUNT = r"\d++(?:,\d{3}){0,4}+(?:\.\d++)?+"
+NOTHING = "(?!)"
 CONTEXT_WINDOW = 40
 """Characters before and after a number that may tell what it is."""
 
 
 def any_of(words: Iterable[str]) -> str:
     """A regular expression for any of some words, the longest first."""
-    return "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+    return "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word))) or NOTHING
 
 
 def prefix_of(lexicon: Lexicon) -> str:
@@ -39,6 +40,11 @@ def affix_of(lexicon: Lexicon) -> str:
 def prefix_before(lexicon: Lexicon) -> re.Pattern[str]:
     """Finds, in the text before a number, a prefix that belongs to it."""
     return re.compile(rf"{WORD_STARTS}(?:{any_of(lexicon.prefixes)}) ?$")
+
+
+def range_opener(lexicon: Lexicon) -> re.Pattern[str]:
+    """Finds, in the text before a range, what says its beginning already: `በ` in `በ5-10`, `ከገጽ` in `ከገጽ 5-10`."""
+    return re.compile(rf"{WORD_STARTS}(?:(?:{any_of(lexicon.prefixes)}) ?|{lexicon.from_}[{LETTER}]+ )$")
 
 
 def before(match: re.Match[str]) -> str:

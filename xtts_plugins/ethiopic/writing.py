@@ -14,19 +14,22 @@ INVISIBLE = regex.compile(r"[[\p{Default_Ignorable_Code_Point}\p{Cc}]--\s]+", re
 LONG_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}+")
 WORDSPACES = re.compile(
     rf"(?P<clock>(?<=\d){WORDSPACE}(?: ?(?=\d\d)|(?=\d)))"
+    rf"|(?P<colon>(?<=\w){WORDSPACE}(?= ))"
     rf"|(?P<stop>{WORDSPACE}{WORDSPACE}+)|(?P<preface>{WORDSPACE}-)|{WORDSPACE}"
 )
 DECIMAL_DIGIT = regex.compile(r"[^\P{Nd}0-9]")
 SPACE_BEFORE_MARK = re.compile(f" (?=[{ETHIOPIC_MARKS}.,!?:;)])")
 PAIR = re.compile("|".join(map(re.escape, PAIRS)))
-ELLIPSIS_BEFORE_LETTER = re.compile(r"\.\.+(?=[^\W\d_])")
-REPEATED_MARK = re.compile(rf"([{ETHIOPIC_MARKS}{re.escape(LATIN_MARKS)}])\1+")
+BULLET_WITHIN = re.compile(r"(?<=\w) ?• ?(?=\w)")
+LEADING_STOP = re.compile(r"""((?:^| )["'(] ?|^)\.(?: (?=\S)|(?=[^\s\d]))""")
+ELLIPSIS_BEFORE_LETTER = re.compile(r"(?<!\.)\.\.++(?=[^\W_])")
+REPEATED_MARK = re.compile(rf"([{ETHIOPIC_MARKS}{re.escape(LATIN_MARKS.strip('()'))}])\1+")
 STOP_BETWEEN_SCRIPTS = re.compile(rf"(?<=[a-z])\.(?=[{LETTER}])|(?<=[{LETTER}])\.(?=[a-z])")
-MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS}])(?=[^\W\d_])")
+MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS})])(?=[^\W\d_])|(?<=[^\W\d_])(?=\()")
 
 FRACTION_SIGNS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 FRACTION_SIGN = re.compile(f"[{''.join(FRACTION_SIGNS)}]")
-WORDSPACE_READINGS = {"clock": ":", "stop": "።", "preface": "፦", None: " "}
+WORDSPACE_READINGS = {"clock": ":", "stop": "።", "preface": "፦", "colon": "፥", None: " "}
 FULL_WIDTH_TABLE = {point: point - 0xFEE0 for point in range(0xFF01, 0xFF5F)}
 REPLACEMENT_TABLE = str.maketrans(
     {character: mark for mark, characters in REPLACEMENTS.items() for character in characters}
@@ -57,11 +60,11 @@ def compose(text: str) -> str:
 
 def replace_marks(text: str) -> str:
     """`«ሰላም»` -> `"ሰላም"`, `ሰላም…` -> `ሰላም.`"""
-    return text.translate(REPLACEMENT_TABLE)
+    return BULLET_WITHIN.sub("፣ ", text).translate(REPLACEMENT_TABLE)
 
 
 def read_wordspaces(text: str) -> str:
-    """`ሰላም፡ለዓለም፡፡` -> `ሰላም ለዓለም።`, `እነሱም፡-` -> `እነሱም፦`, `2፡20፡51` -> `2:20:51`"""
+    """`ሰላም፡ለዓለም፡፡` -> `ሰላም ለዓለም።`, `እነሱም፡-` -> `እነሱም፦`, `ዜና፡ ዛሬ` -> `ዜና፥ ዛሬ`, `2፡20፡51` -> `2:20:51`"""
     return WORDSPACES.sub(lambda match: WORDSPACE_READINGS[match.lastgroup], text)
 
 
@@ -82,7 +85,9 @@ def join_pairs(text: str) -> str:
 
 def collapse_repeats(text: str) -> str:
     """`ሰላም!!!` -> `ሰላም!`, `ሰላም...` -> `ሰላም.`, `ሰላም...ነው` -> `ሰላም. ነው`"""
-    return REPEATED_MARK.sub(r"\1", ELLIPSIS_BEFORE_LETTER.sub(". ", text))
+    text = ELLIPSIS_BEFORE_LETTER.sub(". ", text)
+    text = REPEATED_MARK.sub(r"\1", text)
+    return LEADING_STOP.sub(r"\1", text)
 
 
 def space_out_marks(text: str) -> str:

@@ -17,8 +17,10 @@ from xtts_plugins.ethiopic.patterns import (
     before,
     prefix_before,
     prefix_of,
+    range_opener,
 )
 
+HOURS = 24
 LAST_DAY = 31
 LAST_MONTH = 13
 """Ethiopian years have thirteen months."""
@@ -40,11 +42,14 @@ def date_reader(lexicon: Lexicon) -> Rule:
         rf"(?: {day} |[,፣] ?| ?[/.-] ?| )(?=\d{{4}}(?![\d/:-]|[.,]\d))"
     )
     day_year = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}})/(\d{{4}})(?=[{LETTER}]{{0,4}} (?:{any_of(lexicon.eras)}))")
+    document = re.compile(rf"(?:{any_of(lexicon.numbered_documents)})[{LETTER}]{{0,3}} $")
 
     def read_dates(text: str) -> str:
         """`መስከረም 15/2015` -> `መስከረም 15 ቀን 2015`, `15/1/2015` -> `15፣ 1፣ ሁለት ሺህ አስራ አምስት`"""
         text = month_day_year.sub(rf"\1 {day} ", text)
-        text = day_year.sub(rf"\1 {day} \2", text)
+        text = day_year.sub(
+            lambda match: match[0] if document.search(before(match)) else f"{match[1]} {day} {match[2]}", text
+        )
         return NUMERIC_DATE.sub(list_numbers, text)
 
     def list_numbers(match: re.Match[str]) -> str:
@@ -64,7 +69,7 @@ def year_reader(lexicon: Lexicon) -> Rule:
     ordinal_affix = re.compile(lexicon.ordinal_affix)
     year = re.compile(rf"{NUMBER_STARTS}(1[1-9]\d\d){affix_of(lexicon)}(?![\d/]|[.,:-]\d)")
     prefix = prefix_of(lexicon)
-    contexts = rf"(?:{any_of(lexicon.year_contexts)})[{LETTER}]{{0,4}}|{lexicon.day}"
+    contexts = rf"(?:{any_of(lexicon.year_contexts)})[{LETTER}]{{0,4}}|{lexicon.day}|{lexicon.slash}"
     stated_before = re.compile(rf"{WORD_STARTS}{prefix}(?:{contexts})[ ,]{{0,2}}{prefix}$")
     stated_after = re.compile(rf" (?:{any_of(lexicon.eras)})")
     hinted_before = prefix_before(lexicon)
@@ -103,7 +108,7 @@ def time_reader(lexicon: Lexicon) -> Rule:
     )
 
     verse = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.verse_books)})[{LETTER}]{{0,5}}\.? ?\d{{1,3}}):(?=\d)")
-    prefix = prefix_before(lexicon)
+    opener = range_opener(lexicon)
 
     def read_times(text: str) -> str:
         """`2:30 ሰዓት` -> `2 ሰዓት ተኩል`, `2:14:04` -> `2 ሰዓት ከ14 ደቂቃ ከ4 ሰከንድ`"""
@@ -112,13 +117,14 @@ def time_reader(lexicon: Lexicon) -> Rule:
         return time.sub(spell, text)
 
     def part_range(match: re.Match[str]) -> str:
-        from_ = "" if prefix.search(before(match)) else lexicon.from_
+        from_ = "" if opener.search(before(match)) else lexicon.from_
         return f"{from_}{match[1]} {lexicon.to} "
 
     def spell(match: re.Match[str]) -> str:
         first, second, third, decimals = match.groups()
-        if decimals and third is None:  # minutes and seconds
-            return f"{int(first)} {clock.minute} {clock.and_}{int(second)}{decimals} {clock.second}"
+        if third is None and (decimals or int(first) > HOURS):  # minutes and seconds
+            seconds = f" {clock.and_}{int(second)}{decimals or ''} {clock.second}" if int(second) or decimals else ""
+            return f"{int(first)} {clock.minute}{seconds}"
         hours = f"{int(first)} {clock.hour}"
         if third is None and second == "30":
             return f"{hours} {clock.half_past}"

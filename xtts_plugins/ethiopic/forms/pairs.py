@@ -6,7 +6,7 @@ import re
 
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_STARTS, any_of, before, prefix_before
+from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, any_of, before, range_opener
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
 RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d{{1,3}}(?:,\d{{3}})+|\d)(?![\d:/-]|[.,]\d)")
@@ -44,8 +44,7 @@ def score_reader(lexicon: Lexicon) -> Rule:
 
 def range_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads what else has a dash between two numbers."""
-    prefix = prefix_before(lexicon)
-    month_with_prefix = re.compile(rf"{WORD_STARTS}(?:{any_of(lexicon.prefixes)})(?:{any_of(lexicon.months)}) $")
+    opener = range_opener(lexicon)
     symbol = rf"({any_of(lexicon.currencies)})?"
     number = rf"({AMOUNT}(?: ?%|{lexicon.ordinal_affix})?)"
     dashed = re.compile(rf"{NUMBER_STARTS}{symbol}{number} ?- ?{number}(?![\d/:]|[.,]\d| ?- ?\d)")
@@ -55,9 +54,9 @@ def range_reader(lexicon: Lexicon) -> Rule:
         return dashed.sub(spell, text)
 
     def spell(match: re.Match[str]) -> str:
-        has_prefix = prefix.search(before(match)) or month_with_prefix.search(before(match))
+        from_ = "" if opener.search(before(match)) else lexicon.from_
         symbol, first, second = match.groups(default="")
-        return f"{'' if has_prefix else lexicon.from_}{first} {lexicon.to} {second}{symbol}"
+        return f"{from_}{first} {lexicon.to} {second}{symbol}"
 
     return read_ranges
 

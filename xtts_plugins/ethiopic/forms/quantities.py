@@ -7,7 +7,7 @@ import re
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_ENDS, WORD_STARTS, any_of
+from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, WORD_ENDS, WORD_STARTS, any_of, before, prefix_before
 
 PERCENT_FIRST = re.compile(rf"(?<!\d)(?<!\d )% ?({AMOUNT})")
 PERCENT = re.compile(r"(?<=\d) ?%")
@@ -17,6 +17,8 @@ EQUALS = re.compile(r"(?<=\d) ?= ?(?=\d)")
 TIMES = re.compile(r"(?<=\d) ?[×*] ?(?=\d)")
 NUMBER_SIGN = re.compile(r"[#№] ?(?=\d)")
 SIGN = re.compile(r"(?<![\w.,)%-])([-+])(?=\d)")
+GLUE = re.compile(rf"[{LETTER}a-z.,:]$")
+"""What a number must not touch unless it is a prefix."""
 
 
 def money_reader(lexicon: Lexicon) -> Rule:
@@ -34,6 +36,7 @@ def money_reader(lexicon: Lexicon) -> Rule:
     symbol_last = re.compile(rf"(?<![\d.,])(?P<amount>{AMOUNT}){scale} ?{currency}(?![a-z])")
     cents = re.compile(rf"{NUMBER_STARTS}(\d+)\.(\d\d) ({any_of(lexicon.cents)}){WORD_ENDS}")
 
+    prefix = prefix_before(lexicon)
     cents_last = re.compile(rf"({any_of(lexicon.cents)}) (\d+)\.(\d\d)(?![\d.])")
 
     def read_money(text: str) -> str:
@@ -45,10 +48,13 @@ def money_reader(lexicon: Lexicon) -> Rule:
 
     def put_name_last(match: re.Match[str]) -> str:
         scale = f" {latin_scales.get(match['scale'], match['scale'])}" if match["scale"] else ""
-        return f"{match['amount']}{scale} {currencies[match['currency']]}"
+        glued = GLUE.search(before(match)) and not prefix.search(before(match))
+        return f"{' ' if glued else ''}{match['amount']}{scale} {currencies[match['currency']]}"
 
     def spell_cents(match: re.Match[str]) -> str:
         whole, hundredths, name = match.groups()
+        if not int(whole) and int(hundredths):
+            return f"{int(hundredths)} {lexicon.cents[name]}"
         return f"{whole} {name}{and_cents(hundredths, name)}"
 
     def spell_cents_last(match: re.Match[str]) -> str:
