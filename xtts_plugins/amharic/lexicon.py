@@ -42,6 +42,7 @@ CLOCK = Clock(
     hour="ሰዓት",
     minute="ደቂቃ",
     second="ሰከንድ",
+    time="{} ሰዓት",
     and_="ከ",
     half_past="ተኩል",
     quarter_past="ከሩብ",

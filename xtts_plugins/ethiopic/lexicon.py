@@ -14,18 +14,28 @@ class Clock:
 
     Args:
         hour, minute, second: the units.
-        and_: prefix of what is added to the hour, `ከ` in `ከሃያ ደቂቃ`.
-        half_past, quarter_past: whole phrases.
+        time: an hour, `{}` being its number: `{} ሰዓት`.
+        and_: prefix of what is added to something larger, `ከ` in `2 ሰዓት ከ20 ደቂቃ`.
+        and_ending: ending of all parts of such a sum, `ን` in Tigrinya.
+        half_past, quarter_past: what follows the hour, with all that joins it.
         other_spellings: of `hour` and `second`, as they follow a time in writing.
     """
 
     hour: str
     minute: str
     second: str
-    and_: str
+    time: str
     half_past: str
     quarter_past: str
+    and_: str = ""
+    and_ending: str = ""
     other_spellings: tuple[str, ...] = ()
+
+    def add(self, first: str, *others: str) -> str:
+        """`2 ሰዓት`, `20 ደቂቃ` -> `2 ሰዓት ከ20 ደቂቃ`; one part alone stays."""
+        if not others:
+            return first
+        return " ".join([first + self.and_ending, *(f"{self.and_}{other}{self.and_ending}" for other in others)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,6 +119,12 @@ class NumberWords:
             return self.spell_digits(digits)
         return self.spell_cardinal(int(digits))
 
+    def add_affix(self, words: str, affix: str) -> str:
+        """`ሃምሳ ስድስት` + `ቱ` -> `ሃምሳ ስድስቱ`; Tigrinya `ዕስራን ሓሙሽተን` + `ታት` -> `ዕስራን ሓሙሽተታት`."""
+        if affix and self.and_ending and " " in words:
+            words = words.removesuffix(self.and_ending)
+        return attach(words, affix)
+
     def spell_written_ordinal(self, digits: str) -> str:
         """A run of digits with the affix of an ordinal: `10` in `10ኛ`."""
         if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:

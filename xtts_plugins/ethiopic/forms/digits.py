@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xtts_framework.plugins import Rule
-from xtts_plugins.ethiopic.letters import LETTER, attach
+from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, WORD_STARTS, affix_of, any_of, before
 
@@ -113,6 +113,6 @@ def number_reader(lexicon: Lexicon) -> Rule:
             words += map(numbers.spell_written, [fraction, *further])
         elif fraction:
             words.append(numbers.spell_digits(fraction))
-        return attach(f" {numbers.point} ".join(words), affix)
+        return numbers.add_affix(f" {numbers.point} ".join(words), affix)
 
     return read_numbers

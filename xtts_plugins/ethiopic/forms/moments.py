@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from xtts_framework.plugins import Rule
-from xtts_plugins.ethiopic.letters import LETTER, attach
+from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import (
     NUMBER_STARTS,
@@ -85,7 +85,7 @@ def year_reader(lexicon: Lexicon) -> Rule:
         affix = match["affix"] or ""
         if ordinal_affix.match(affix) or not (is_stated(match) or is_likely(match)):
             return match[0]
-        return attach(lexicon.numbers.spell_year(int(match[1])), affix)
+        return lexicon.numbers.add_affix(lexicon.numbers.spell_year(int(match[1])), affix)
 
     def is_stated(match: re.Match[str]) -> bool:
         if match["affix"] and match["affix"].startswith(lexicon.decade_affix) and match[1].endswith("0"):
@@ -103,8 +103,10 @@ def time_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads times of day, and times that a race took."""
     clock = lexicon.clock
     names = any_of((clock.hour, clock.second, *clock.other_spellings))
+    said_before = rf"(?:{clock.hour} )?" if clock.time.startswith(clock.hour) else ""
     time = re.compile(
-        rf"{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-]|,\d)(?: (?:{names}){WORD_ENDS})?"
+        rf"{said_before}{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-]|,\d)"
+        rf"(?: (?:{names}){WORD_ENDS})?"
     )
 
     verse = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.verse_books)})[{LETTER}]{{0,5}}\.? ?\d{{1,3}}):(?=\d)")
@@ -123,15 +125,15 @@ def time_reader(lexicon: Lexicon) -> Rule:
     def spell(match: re.Match[str]) -> str:
         first, second, third, decimals = match.groups()
         if third is None and (decimals or int(first) > HOURS):  # minutes and seconds
-            seconds = f" {clock.and_}{int(second)}{decimals or ''} {clock.second}" if int(second) or decimals else ""
-            return f"{int(first)} {clock.minute}{seconds}"
-        hours = f"{int(first)} {clock.hour}"
-        if third is None and second == "30":
-            return f"{hours} {clock.half_past}"
-        if third is None and second == "15":
-            return f"{hours} {clock.quarter_past}"
-        minutes = f" {clock.and_}{int(second)} {clock.minute}" if int(second) else ""
-        seconds = f" {clock.and_}{int(third)}{decimals or ''} {clock.second}" if third and int(third) else ""
-        return f"{hours}{minutes}{seconds}"
+            return clock.add(f"{int(first)} {clock.minute}", *count(f"{second}{decimals or ''}", clock.second))
+        hours = clock.time.format(int(first))
+        if third is None and second in ("15", "30"):
+            part = clock.quarter_past if second == "15" else clock.half_past
+            return f"{hours}{clock.and_ending} {part}"
+        return clock.add(hours, *count(second, clock.minute), *count(f"{third or ''}{decimals or ''}", clock.second))
+
+    def count(number: str, unit: str) -> list[str]:
+        """A number without its leading zeros, and its unit; nothing for nothing."""
+        return [f"{number.lstrip('0') if number.isdecimal() else number} {unit}"] if number.strip("0.") else []
 
     return read_times

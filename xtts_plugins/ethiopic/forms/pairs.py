@@ -10,6 +10,7 @@ from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, any_of, before
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
 RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d{{1,3}}(?:,\d{{3}})+|\d)(?![\d:/-]|[.,]\d)")
+SPACED_SLASH = re.compile(r"(?<=\d)(?: / ?|/ )(?=\d)")
 SLASH_BETWEEN_NUMBERS = re.compile(r"(?<=\d) ?/ ?(?=\d)")
 DENOMINATORS = (*range(2, 11), 100, 1000)
 """Of fractions that are read as such; `40/60` is two numbers."""
@@ -70,6 +71,7 @@ def fraction_reader(lexicon: Lexicon) -> Rule:
 
     def read_fractions(text: str) -> str:
         """`3/4` -> `ሦስት አራተኛ`, `2 1/2` -> `2 ተኩል`, `1264/2014` -> `1264 ስላሽ 2014`"""
+        text = SPACED_SLASH.sub(f" {lexicon.slash} ", text)
         text = fraction.sub(spell, text)
         return SLASH_BETWEEN_NUMBERS.sub(f" {lexicon.slash} ", text)
 
@@ -80,6 +82,8 @@ def fraction_reader(lexicon: Lexicon) -> Rule:
         spelled = numbers.spell_fraction(numerator, denominator)
         if whole is None:
             return spelled
-        return f"{whole} {clock.half_past if spelled == numbers.half else clock.and_ + spelled}"
+        if spelled == numbers.half:
+            return f"{whole}{clock.and_ending} {clock.half_past}"
+        return clock.add(whole, spelled)
 
     return read_fractions

@@ -55,14 +55,14 @@ def money_reader(lexicon: Lexicon) -> Rule:
         whole, hundredths, name = match.groups()
         if not int(whole) and int(hundredths):
             return f"{int(hundredths)} {lexicon.cents[name]}"
-        return f"{whole} {name}{and_cents(hundredths, name)}"
+        return lexicon.clock.add(f"{whole} {name}", *count_cents(hundredths, name))
 
     def spell_cents_last(match: re.Match[str]) -> str:
         name, whole, hundredths = match.groups()
-        return f"{name} {whole}{and_cents(hundredths, name)}"
+        return lexicon.clock.add(f"{name} {whole}", *count_cents(hundredths, name))
 
-    def and_cents(hundredths: str, name: str) -> str:
-        return f" {lexicon.clock.and_}{int(hundredths)} {lexicon.cents[name]}" if int(hundredths) else ""
+    def count_cents(hundredths: str, name: str) -> list[str]:
+        return [f"{int(hundredths)} {lexicon.cents[name]}"] if int(hundredths) else []
 
     return read_money
 
