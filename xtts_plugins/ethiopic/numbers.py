@@ -121,7 +121,8 @@ class NumberWords:
 
     def add_affix(self, words: str, affix: str) -> str:
         """`ሃምሳ ስድስት` + `ቱ` -> `ሃምሳ ስድስቱ`; Tigrinya `ዕስራን ሓሙሽተን` + `ታት` -> `ዕስራን ሓሙሽተታት`."""
-        if affix and self.and_ending and " " in words:
+        *others, last = words.split(" ")
+        if affix and others and last not in self.scales.values():
             words = words.removesuffix(self.and_ending)
         return attach(words, affix)
 
