@@ -103,6 +103,7 @@ TEXTS = st.lists(PIECE | st.characters(exclude_categories=()), max_size=12).map(
 @example("0ግ/ማህበርሀ")
 @example("0%ር/ ሰላም")
 @example("30/m/mm")
+@example("ሌ.ኮን.ዞA")
 @example("\U00010d40")
 def test_reading_twice_or_in_capitals_changes_nothing(pack: EthiopicPack, text: str) -> None:
     reading = pack.normalize(text)
