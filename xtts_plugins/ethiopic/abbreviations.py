@@ -12,9 +12,9 @@ from xtts_plugins.ethiopic.patterns import WORD_STARTS, any_of, prefix_of
 SHORTEST_WORD = 3
 """Ethiopic letters. A slash beside fewer is an abbreviation, known or not, and not a choice between words."""
 
-SLASH = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++) ?/ ?(?=([{LETTER}a-z]++))")
+SLASH = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++) ?/ ?(?=([{LETTER}a-z]++)( ?\d)?)")
 SLASH_BETWEEN_LIKES = re.compile(rf"((?<=[{LETTER}a-z]) ?/ ?(?=[{LETTER}a-z])|(?<=\d) ?/ ?(?=\d))|/")
-LONGER = rf"\.[{LETTER}](?![{LETTER}])|/[{LETTER}]"
+LONGER = rf"\.[{LETTER}](?![{LETTER}a-z]| ?\d)|/[{LETTER}]"
 """The abbreviation goes on: `አ.አ` within `አ.አ.ዩ`."""
 LATIN_SLASH = re.compile("(?<=[a-z]) ?/ ?(?=[a-z])")
 LATIN_LETTER = re.compile("[a-z]")
@@ -32,19 +32,23 @@ def read_latin_slashes(text: str) -> str:
 
 def read_slashes(text: str) -> str:
     """`ፋይዘር/ባዮንቴክ` -> `ፋይዘር ባዮንቴክ`. The slash of an abbreviation or of a unit stays."""
-    return SLASH.sub(lambda match: f"{match[1]} " if _are_words(*match.groups()) else match[0], text)
+    return SLASH.sub(lambda match: f"{match[1]} " if _parts_words(match) else match[0], text)
 
 
-def _are_words(*parts: str) -> bool:
-    if any(LATIN_LETTER.search(part) for part in parts):
-        return not all(part.isascii() for part in parts)
-    return min(map(len, parts)) >= SHORTEST_WORD
+def _parts_words(slash: re.Match[str]) -> bool:
+    left, right, number_after = slash.groups()
+    if LATIN_LETTER.search(left + right):
+        return not (left.isascii() and right.isascii())
+    number_before = slash.string[slash.start() - 1 : slash.start()].isdecimal()
+    return bool((len(left) >= SHORTEST_WORD or number_before) and (len(right) >= SHORTEST_WORD or number_after))
 
 
 def expander(lexicon: Lexicon) -> Callable[[str], str]:
     """The rule that writes out a language's abbreviations."""
     prefix, affixes = f"(?P<prefix>{prefix_of(lexicon)})", lexicon.affixes
-    by_consonants = {_consonants(key): (key[-1], expansion) for key, expansion in lexicon.abbreviations.items()}
+    by_consonants = {
+        _consonants(key): expansion for key, expansion in lexicon.abbreviations.items() if _varies(key, expansion)
+    }
     patterns = "|".join(
         _pattern(key, lexicon.abbreviations[key]) for key in sorted(lexicon.abbreviations, key=len, reverse=True)
     )
@@ -61,9 +65,7 @@ def expander(lexicon: Lexicon) -> Callable[[str], str]:
 
     def expand(match: re.Match[str]) -> str:
         written = match["key"].replace("/", ".")
-        last, expansion = by_consonants[_consonants(written)]
-        if written[-1] != last:
-            expansion = attach(expansion, written[-1])
+        expansion = lexicon.abbreviations.get(written) or attach(by_consonants[_consonants(written)], written[-1])
         stop = "" if "." in match["key"] else match["stop"]
         return f"{match['prefix']}{expansion}{match['affix'] or ''}{stop}"
 
@@ -85,5 +87,8 @@ def _consonants(key: str) -> tuple[str, int]:
 
 def _pattern(key: str, expansion: str) -> str:
     """Either separator, and for a last letter without vowel any vowel, if the expansion ends in that consonant."""
-    varies = ord(key[-1]) // ROW == ord(expansion[-1]) // ROW and ord(key[-1]) % ROW == BARE_CONSONANT
-    return (any_ending(key) if varies else re.escape(key)).replace(r"\.", "[./]")
+    return (any_ending(key) if _varies(key, expansion) else re.escape(key)).replace(r"\.", "[./]")
+
+
+def _varies(key: str, expansion: str) -> bool:
+    return ord(key[-1]) // ROW == ord(expansion[-1]) // ROW and ord(key[-1]) % ROW == BARE_CONSONANT

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 from xtts_plugins.ethiopic.numbers import NumberWords
 
@@ -117,3 +118,16 @@ class Lexicon:
     number_labels: Mapping[str, str] = field(default_factory=dict)
     latin_letters: Mapping[str, str]
     homophones: Mapping[str, str] = field(default_factory=dict)
+
+
+def respell(words: Any, table: dict[int, str]) -> Any:
+    """A record, mapping, tuple or word with every letter replaced as `str.translate` does."""
+    if isinstance(words, str):
+        return words.translate(table)
+    if isinstance(words, tuple | frozenset):
+        return type(words)(respell(word, table) for word in words)
+    if isinstance(words, Mapping):
+        return {respell(key, table): respell(word, table) for key, word in words.items()}
+    if is_dataclass(words) and not isinstance(words, type):
+        return replace(words, **{one.name: respell(getattr(words, one.name), table) for one in fields(words)})
+    return words

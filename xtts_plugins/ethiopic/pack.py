@@ -13,7 +13,7 @@ from xtts_framework.plugins import LanguagePack, Rule, TextProblem, find_unknown
 from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, phonemes, writing
 from xtts_plugins.ethiopic.forms import form_rules
 from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, any_ending
-from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.lexicon import Lexicon, respell
 from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS
 from xtts_plugins.ethiopic.patterns import prefix_of
 
@@ -58,32 +58,37 @@ class EthiopicPack(LanguagePack):
 
     @cached_property
     def rules(self) -> Sequence[Rule]:
-        return (*self._spelling_rules, self.read_phonemes) if self.options.frontend == "g2p" else self._spelling_rules
+        if self.options.frontend == "bpe":
+            return self._spelling_rules
+        return (*self._spelling_rules, self.read_phonemes, writing.space_out_marks)
 
     @cached_property
     def _spelling_rules(self) -> Sequence[Rule]:
-        lexicon, options = self.lexicon, self.options
+        options, merges = self.options, self.options.homophones == "merge"
+        lexicon: Lexicon = respell(self.lexicon, self._homophone_table) if merges else self.lexicon
         return (
             writing.lower_case,
             writing.strip_invisible,
             writing.compose,
+            *([self.merge_homophones] if merges else []),
             writing.replace_marks,
             numerals.read_ethiopic_numerals,
             abbreviations.remove_stray_slashes,
             writing.read_wordspaces,
             writing.collapse_spaces,
             writing.close_up_marks,
+            writing.space_out_marks,
+            writing.drop_leading_stops,
             writing.join_pairs,
             writing.collapse_repeats,
-            writing.space_out_marks,
             abbreviations.read_slashes,
             abbreviations.expander(lexicon),
             *form_rules(lexicon),
             abbreviations.read_latin_slashes,
             *([latin.speller(lexicon.latin_letters)] if options.latin == "spell" else []),
+            abbreviations.read_slashes,
             writing.space_out_marks,
             writing.collapse_spaces,
-            *([self.merge_homophones] if options.homophones == "merge" else []),
         )
 
     def merge_homophones(self, text: str) -> str:

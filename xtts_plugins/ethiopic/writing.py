@@ -17,15 +17,16 @@ WORDSPACES = re.compile(
     rf"|(?P<colon>(?<=\w){WORDSPACE}(?= ))"
     rf"|(?P<stop>{WORDSPACE}{WORDSPACE}+)|(?P<preface>{WORDSPACE}-)|{WORDSPACE}"
 )
-DECIMAL_DIGIT = regex.compile(r"[^\P{Nd}0-9]")
+DECIMAL_DIGIT = re.compile(r"[^\D0-9]")
 SPACE_BEFORE_MARK = re.compile(f" (?=[{ETHIOPIC_MARKS}.,!?:;)])")
 PAIR = re.compile("|".join(map(re.escape, PAIRS)))
 BULLET_WITHIN = re.compile(r"(?<=\w) ?• ?(?=\w)")
-LEADING_STOP = re.compile(r"""((?:^| )["'(] ?|^)\.(?: (?=\S)|(?=[^\s\d]))""")
+LEADING_MARKS = re.compile(r"""(?:^|(?<= ))["'(.]["'(. ]*(?=(\S))""")
+STOP_AND_SPACE = re.compile(r"\. ?")
 ELLIPSIS_BEFORE_LETTER = re.compile(r"(?<!\.)\.\.++(?=[^\W_])")
 REPEATED_MARK = re.compile(rf"([{ETHIOPIC_MARKS}{re.escape(LATIN_MARKS.strip('()'))}])\1+")
 STOP_BETWEEN_SCRIPTS = re.compile(rf"(?<=[a-z])\.(?=[{LETTER}])|(?<=[{LETTER}])\.(?=[a-z])")
-MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS})])(?=[^\W\d_])|(?<=[^\W\d_])(?=\()")
+MARK_BEFORE_LETTER = re.compile(rf"(?<=[{ETHIOPIC_MARKS})])(?=[^\W\d_])|(?<=[^\W_])(?=\()")
 
 FRACTION_SIGNS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 FRACTION_SIGN = re.compile(f"[{''.join(FRACTION_SIGNS)}]")
@@ -78,6 +79,17 @@ def close_up_marks(text: str) -> str:
     return SPACE_BEFORE_MARK.sub("", text)
 
 
+def drop_leading_stops(text: str) -> str:
+    """`... ሰላም` -> `ሰላም`, `"... ሰላም` -> `"ሰላም`; but `.5` stays."""
+    return LEADING_MARKS.sub(_drop_stops, text)
+
+
+def _drop_stops(match: re.Match[str]) -> str:
+    marks = match[0]
+    point = "." if marks.endswith(".") and match[1].isdecimal() else ""
+    return STOP_AND_SPACE.sub("", marks.removesuffix(point)) + point
+
+
 def join_pairs(text: str) -> str:
     """`ሰላም::` -> `ሰላም።`, `እነሱም:-` -> `እነሱም፦`, `''ሰላም''` -> `"ሰላም"`"""
     return PAIR.sub(lambda match: PAIRS[match[0]], text)
@@ -86,8 +98,7 @@ def join_pairs(text: str) -> str:
 def collapse_repeats(text: str) -> str:
     """`ሰላም!!!` -> `ሰላም!`, `ሰላም...` -> `ሰላም.`, `ሰላም...ነው` -> `ሰላም. ነው`"""
     text = ELLIPSIS_BEFORE_LETTER.sub(". ", text)
-    text = REPEATED_MARK.sub(r"\1", text)
-    return LEADING_STOP.sub(r"\1", text)
+    return REPEATED_MARK.sub(r"\1", text)
 
 
 def space_out_marks(text: str) -> str:

@@ -7,13 +7,16 @@ import re
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, WORD_STARTS, affix_of, any_of, before
+from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, affix_of, any_of, before
 
 BARE_POINT = re.compile(r"(?<![\w.,)])\.(?=\d)")
+CURRENCY_SIGNS = "$€£¥₹"
+POWER_OF_METRES = re.compile(r"(?<=\d)( ?[kcm]?m)([23])(?![\w.,])")
+POWERS = {"2": "²", "3": "³"}
 INITIAL_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]{{1,2}})\.(?=\d)")
 STOP_BEFORE_DIGIT = re.compile(rf"(?<=[{LETTER}a-z])\.(?=\d)")
 BRACKET_AFTER_DIGIT = re.compile(r"(?<=\d)\((?=\d)")
-WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z\d])([{LETTER}a-z]++)-?(?=\d)")
+WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z\d])([{LETTER}a-z]++)-?(?=[+#№%{CURRENCY_SIGNS}]?\d)")
 WORD_AFTER_DIGIT = re.compile(rf"(?<=\d)-?([{LETTER}]++)|(?<=\d)([a-z]++)")
 
 GROUPS = r"(?<![\d.,])\d{1,3}(?:,\d{3}){1,4}"
@@ -22,7 +25,7 @@ ROUND_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}([ .])(?:\d{3}\1){0,3}000(?![\d
 """Groups parted by spaces or full stops, which could be several numbers or a decimal, were they not round."""
 MARK_WITHIN_NUMBERS = re.compile(r"(?<=\d)([,:;])(?=\d)")
 
-INTERNATIONAL = r"\+\d{1,3}(?:[ -]?\d{2,4}){2,5}"
+INTERNATIONAL = r"\+\d{1,3}(?:[ -]?\d{1,4}){2,6}"
 NATIONAL = r"0\d{8,9}|0\d{1,3}(?:[ -]\d{2,4}){2,4}"
 SHORT_OR_GROUPED = r"\d{2,4}(?:[ -]\d{2,4}){1,4}|\d{3,15}"
 PHONE_NUMBER = re.compile(rf"{NUMBER_STARTS}(?<!\+)(?:{INTERNATIONAL}|{NATIONAL})(?![\d./:-])")
@@ -31,13 +34,14 @@ PHONE_NUMBER = re.compile(rf"{NUMBER_STARTS}(?<!\+)(?:{INTERNATIONAL}|{NATIONAL}
 def digit_separator(lexicon: Lexicon) -> Rule:
     """The rule that parts numbers from words, but for prefixes and affixes, which it joins to them."""
     letters = any_of(prefix for prefix in lexicon.prefixes if len(prefix) == 1)
-    spaced_prefix = re.compile(rf"{WORD_STARTS}({letters}) (?=\d)")
+    spaced_prefix = re.compile(rf"(?<![{LETTER}\d])({letters}) (?=\d)")
     spaced_ordinal = re.compile(rf"(?<=\d)[ -](?={lexicon.ordinal_affix})")
     hyphenated = re.compile(rf"({any_of(lexicon.hyphenated)}) ?- ?(?=\d)")
     prefix, affix = re.compile(any_of(lexicon.prefixes)), re.compile(lexicon.affixes)
 
     def separate_digits(text: str) -> str:
         """`ሰኔ10` -> `ሰኔ 10`, `8ሺህ` -> `8 ሺህ`, `ኮቪድ-19` -> `ኮቪድ 19`; but `በ 10` -> `በ10`, `1000 ኛ` -> `1000ኛ`."""
+        text = POWER_OF_METRES.sub(lambda match: match[1] + POWERS[match[2]], text)
         text = spaced_ordinal.sub("", text)
         text = hyphenated.sub(r"\1 ", text)
         text = BARE_POINT.sub("0.", text)

@@ -31,6 +31,7 @@ DAY_MONTH_YEAR = r"(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})(?P=mark)
 YEAR_MONTH_DAY = r"(?P<first_year>\d{4})(?P<dash>[/-])(?P<third>\d{1,2})(?P=dash)(?P<fourth>\d{1,2})"
 NUMERIC_DATE = re.compile(rf"{NUMBER_STARTS}(?:{DAY_MONTH_YEAR}|{YEAR_MONTH_DAY})(?![\d/-]|[.,]\d)")
 
+SPLIT_YEAR = re.compile(rf"{NUMBER_STARTS}((?:1[89]|20)\d\d)/(\d\d)(?![\d/]|[.,:-]\d)")
 TIME_RANGE = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}}:[0-5]\d) ?- ?(?=(\d{{1,2}}:[0-5]\d)(?![\d:]))")
 
 
@@ -50,7 +51,12 @@ def date_reader(lexicon: Lexicon) -> Rule:
         text = day_year.sub(
             lambda match: match[0] if document.search(before(match)) else f"{match[1]} {day} {match[2]}", text
         )
+        text = SPLIT_YEAR.sub(name_both_years, text)
         return NUMERIC_DATE.sub(list_numbers, text)
+
+    def name_both_years(match: re.Match[str]) -> str:
+        first, second = int(match[1]), int(match[2])
+        return f"{numbers.spell_year(first)} {lexicon.slash} {second}" if (first + 1) % 100 == second else match[0]
 
     def list_numbers(match: re.Match[str]) -> str:
         first, second = match["first"] or match["third"], match["second"] or match["fourth"]

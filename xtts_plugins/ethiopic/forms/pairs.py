@@ -6,7 +6,7 @@ import re
 
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NUMBER_STARTS, any_of, before, range_opener
+from xtts_plugins.ethiopic.patterns import AMOUNT, NOTHING, NUMBER_STARTS, WORD_STARTS, any_of, before, range_opener
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
 RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d{{1,3}}(?:,\d{{3}})+|\d)(?![\d:/-]|[.,]\d)")
@@ -23,6 +23,7 @@ def score_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads scores. A pair that descends or holds a zero is no range."""
     score = lexicon.score
     spelled = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}) {score} (?=\d{{1,3}}(?![\d/:.,]))")
+    from_before = re.compile(rf"{WORD_STARTS}{lexicon.from_}$") if lexicon.from_ else re.compile(NOTHING)
     word_of_game = re.compile(any_of(lexicon.score_words))
 
     def read_scores(text: str) -> str:
@@ -35,6 +36,8 @@ def score_reader(lexicon: Lexicon) -> Rule:
         if any(not number.isdecimal() or len(number) > 2 for number in match.groups()):
             return False
         first, second = map(int, match.groups())
+        if from_before.search(before(match)):
+            return False
         if max(first, second) > HIGHEST_SCORE:
             return False
         around = match.string[max(0, match.start() - SCORE_WINDOW) : match.end() + SCORE_WINDOW]
@@ -77,7 +80,7 @@ def fraction_reader(lexicon: Lexicon) -> Rule:
 
     def spell(match: re.Match[str]) -> str:
         whole, numerator, denominator = match[1], int(match[2]), int(match[3])
-        if not 0 < numerator < denominator or denominator not in DENOMINATORS:
+        if not 0 < numerator < denominator or denominator not in DENOMINATORS or "0" in (match[2][0], match[3][0]):
             return match[0]
         spelled = numbers.spell_fraction(numerator, denominator)
         if whole is None:
