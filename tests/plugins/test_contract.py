@@ -18,9 +18,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from xtts_framework.plugins import FreezingPlan, LanguagePack, TextProblem, load_plugins
-from xtts_framework.plugins.candidate import Candidate
-from xtts_framework.plugins.contract import CHECKS, Outcome, examine
-from xtts_framework.plugins.pace import CHARACTERS, Timing, find_complaints
+from xtts_framework.plugins.contract.candidate import Candidate
+from xtts_framework.plugins.contract.checks import CHECKS, Outcome, examine
+from xtts_framework.plugins.contract.pace import CHARACTERS, Timing, find_complaints
 
 Install = Callable[..., Path]
 COUNTER = itertools.count()

@@ -17,7 +17,7 @@ import pluggy
 import pytest
 
 from xtts_framework.plugins import hookspecs, load_plugins
-from xtts_framework.plugins.contract import CHECKS
+from xtts_framework.plugins.contract.checks import CHECKS
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
 SPECIFICATIONS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("xtts_")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xtts_framework.plugins.contract import CHECKS
+from xtts_framework.plugins.contract.checks import CHECKS
 
 PACK = """
 from xtts_framework.plugins import LanguagePack

@@ -124,7 +124,7 @@ def test_every_fault_has_its_code_and_a_row_has_all_of_its_codes(run: Any, datas
     soundfile.write(wavs / "nan.wav", np.full(RATE_HZ, np.nan), RATE_HZ, subtype="FLOAT")
     (wavs / "copy.wav").write_bytes((wavs / "clip0.wav").read_bytes())
     expected = {
-        "short.wav|በ2015 ሰላም": {"too_short", "low_sample_rate", "digits"},
+        "short.wav|በ፩፪ ሰላም": {"too_short", "low_sample_rate", "malformed_numeral"},
         "long.wav|ሰላም": {"too_long"},
         "none.wav|ሰላም": {"empty_audio"},
         "cut.wav|ሰላም": {"unreadable_audio"},

@@ -55,7 +55,7 @@ def check(name: str, options: tuple[str, ...], limit_s: float, as_json: bool) ->
 
     import yaml
 
-    from xtts_framework.plugins.checking import check_installed
+    from xtts_framework.plugins.contract.installed import check_installed
 
     pairs = (option.partition("=") for option in options)
     broken = False

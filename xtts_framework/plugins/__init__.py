@@ -1,5 +1,6 @@
 """What a plugin may import: `LanguagePack` and its records, and the marker of hook implementations."""
 
+from xtts_framework.errors import UserError
 from xtts_framework.plugins.discovery import PluginInfo
 from xtts_framework.plugins.hookspecs import hookimpl
 from xtts_framework.plugins.language_pack import (
@@ -22,6 +23,7 @@ __all__ = [
     "Plugins",
     "Rule",
     "TextProblem",
+    "UserError",
     "find_unknown_characters",
     "hookimpl",
     "load_plugins",

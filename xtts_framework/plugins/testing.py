@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from xtts_framework.plugins.candidate import Candidate
-from xtts_framework.plugins.contract import CHECKS, Check, examine
+from xtts_framework.plugins.contract.candidate import Candidate
+from xtts_framework.plugins.contract.checks import CHECKS, Check, examine
 from xtts_framework.plugins.language_pack import LanguagePack
 
 

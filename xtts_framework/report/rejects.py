@@ -17,6 +17,14 @@ EXPLANATIONS = {
     "text_too_long": "The text is longer than the model can read at once.",
     "unknown_character": "The text has characters that the language pack does not know.",
     "wrong_script": "The text is written in another script than the language's.",
+    "malformed_numeral": "The text has Ethiopic numerals that make no number.",
+    "unread_number": "The text has a number that the language pack cannot read. Write it in words.",
+    "unknown_abbreviation": "The text has an abbreviation that the language pack does not know. Write it out.",
+    "mixed_script": "A word of the text mixes letters of two scripts.",
+    "latin": "The text has Latin letters, which the pack's options refuse.",
+    "not_cleaned": "Coqui's cleaners for the language failed on the text.",
+    "pack_error": "The language pack, or another plugin, failed on the text. Tell its author.",
+    "undecided": "The language pack is a skeleton; its author still has to decide how texts are read.",
     "digits": "The text has digits; the language pack does not read numbers aloud. Spell them out.",
 }
 

@@ -24,12 +24,12 @@ SPEAKERS = {
     "speaker4": EspeakVoice("am", variant="f4", rate=130, pitch=65),
 }
 FAULTY_SENTENCES = (
-    "ፕሮግራሙ በ2015 ተጀመረ።",
-    "ስልክ ቁጥሬ በ0911 ይጀምራል።",
-    "ስብሰባው በ3 ሰዓት ይጀምራል።",
+    "ስብሰባው በ፩፪ ሰዓት ይጀምራል።",
+    "አቶ አበበ የአ/ጥ ሠራተኛ ናቸው።",
+    "አዲሱ ድr-ገጽ ዛሬ ተከፈተ።",
     "this sentence is english, not amharic.",
 )
-"""Spoken like the others, but with digits (not spelled out) or in another script."""
+"""A malformed numeral, an unknown abbreviation, a word in two scripts, another script."""
 MISSING_RECORDING = ("speaker1_missing.wav", "ይህ ቅጂ ጠፍቷል።")
 """A row whose recording does not exist."""
 

@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from xtts_framework.plugins import UserError
+
 AMHARIC, TIGRINYA = "amh-Ethi", "tir-Ethi"
 """Epitran's codes."""
 
@@ -48,12 +50,12 @@ def require_epitran() -> None:
     """Check that epitran is installed, without importing it.
 
     Raises:
-        ImportError: it is not; names the command that installs it.
+        UserError: it is not; names the command that installs it.
     """
     if importlib.util.find_spec("epitran") is None:
-        raise ImportError(
-            "frontend 'g2p' needs the package epitran. Run `pip install 'xtts-framework[g2p]'`, "
-            "or set the language's option `frontend` to 'bpe'."
+        raise UserError(
+            "frontend 'g2p' needs the package epitran, which is not installed.\n"
+            "  Run `pip install 'xtts-framework[g2p]'`, or set the language's option `frontend` to 'bpe'."
         )
 
 

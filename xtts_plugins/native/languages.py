@@ -29,7 +29,7 @@ class Language:
         clause_marks: characters that end a clause.
         abbreviations: words with a full stop that does not end a sentence, and that coqui does not spell out.
         modules: what coqui's cleaners for it import besides coqui's own requirements.
-        requirements: brings these modules; arguments of `pip install`.
+        extra: of xtts-framework, that brings these modules.
     """
 
     code: str
@@ -40,7 +40,7 @@ class Language:
     clause_marks: str = ",;:"
     abbreviations: frozenset[str] = frozenset()
     modules: tuple[str, ...] = ()
-    requirements: str = ""
+    extra: str = ""
 
     @property
     def coqui_code(self) -> str:
@@ -83,7 +83,7 @@ LANGUAGES = (
         letters=string.ascii_lowercase + "ü12345",
         marks=" .,!?:;-'",
         modules=("pypinyin",),
-        requirements="'pypinyin>=0.40'",
+        extra="zh",
     ),
     Language("hu", "Hungarian", letters=LATIN + "őű", abbreviations=_words("prof. ifj. id. özv. pl. ún. kb. szt.")),
     Language("ko", "Korean", letters=string.ascii_lowercase),
@@ -93,7 +93,7 @@ LANGUAGES = (
         letters=string.ascii_lowercase,
         marks=" .,!?:;-'()/\"",
         modules=("cutlet", "fugashi", "unidic_lite"),
-        requirements="'cutlet>=0.2' 'fugashi[unidic-lite]>=1.3'",
+        extra="ja",
     ),
     Language(
         "hi",

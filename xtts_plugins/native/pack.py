@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from xtts_framework.plugins import LanguagePack, Rule, TextProblem
+from xtts_framework.plugins import LanguagePack, Rule, TextProblem, UserError
 from xtts_plugins.native.cleaning import PREPARING, NotCleanedError, choose_pass, clean
 from xtts_plugins.native.languages import LANGUAGES, Language
 
@@ -18,7 +18,7 @@ class NativePack(LanguagePack):
     """Reads a language as coqui does.
 
     Raises:
-        ModuleNotFoundError: the language needs a package that is not installed; the message tells how to install it.
+        UserError: the language needs a package that is not installed; the message tells how to install it.
     """
 
     api_version: ClassVar[int] = 1
@@ -28,8 +28,9 @@ class NativePack(LanguagePack):
         super().__init__(options)
         missing = [name for name in self.language.modules if find_spec(name) is None]
         if missing:
-            raise ModuleNotFoundError(
-                f"{self.name} needs {', '.join(missing)}: pip install {self.language.requirements}", name=missing[0]
+            raise UserError(
+                f"{self.name} needs {', '.join(missing)}, which is not installed.\n"
+                f"  Run `pip install 'xtts-framework[{self.language.extra}]'`."
             )
         self._one_pass = choose_pass(self.language.coqui_code)
 

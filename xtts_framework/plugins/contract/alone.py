@@ -1,6 +1,6 @@
 """Loads a plugin or a pack in a process of its own, in which torch and its like cannot be imported.
 
-    python -m xtts_framework.plugins.alone < QUESTION > ANSWER
+    python -m xtts_framework.plugins.contract.alone < QUESTION > ANSWER
 
 The question is `sys.path` and the arguments of `load_alone`, the answer the fields of an `Answer`. Both are pickled:
 JSON changes lone surrogates.
@@ -53,7 +53,7 @@ def load_alone(target: str, options: Mapping[str, Any], texts: Sequence[str]) ->
         texts: what the pack shall normalise.
     """
     question = pickle.dumps((sys.path, target, dict(options), list(texts)))
-    command = [sys.executable, "-m", "xtts_framework.plugins.alone"]
+    command = [sys.executable, "-m", "xtts_framework.plugins.contract.alone"]
     try:
         done = subprocess.run(command, input=question, capture_output=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from xtts_framework.plugins.candidate import Candidate, Reading, Uncheckable, show, show_all
+from xtts_framework.plugins.contract.candidate import Candidate, Reading, Uncheckable, show, show_all
 from xtts_framework.plugins.discovery import LANGUAGE_CODE, describe_error, find_plugins
 from xtts_framework.plugins.language_pack import API_VERSION, FreezingPlan, LanguagePack, TextProblem
 

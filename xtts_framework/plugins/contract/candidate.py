@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from xtts_framework.plugins.alone import Answer, load_alone
+from xtts_framework.plugins.contract.alone import Answer, load_alone
+from xtts_framework.plugins.contract.odd_texts import ODD_TEXTS, draw_texts
+from xtts_framework.plugins.contract.pace import find_slowness
 from xtts_framework.plugins.discovery import describe_error
 from xtts_framework.plugins.language_pack import LanguagePack
-from xtts_framework.plugins.odd_texts import ODD_TEXTS, draw_texts
-from xtts_framework.plugins.pace import find_slowness
 
 DRAWN_TEXTS = 300
 FEW_TEXTS = 20

@@ -3,7 +3,7 @@
 A plugin that hangs, or ends the process that loads it, becomes a report. The process of one plugin, or of one of its
 packs, writes a line of JSON before each check and one after it:
 
-    python -m xtts_framework.plugins.checking NAME DISTRIBUTION [LANGUAGE OPTIONS]
+    python -m xtts_framework.plugins.contract.installed NAME DISTRIBUTION [LANGUAGE OPTIONS]
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from importlib.metadata import EntryPoint
 from typing import Any, TextIO
 
 from xtts_framework.errors import UserError
-from xtts_framework.plugins.alone import load_alone
-from xtts_framework.plugins.candidate import Candidate
-from xtts_framework.plugins.contract import CHECKS, LOADING_CHECKS, Breach, Outcome, examine
+from xtts_framework.plugins.contract.alone import load_alone
+from xtts_framework.plugins.contract.candidate import Candidate
+from xtts_framework.plugins.contract.checks import CHECKS, LOADING_CHECKS, Breach, Outcome, examine
 from xtts_framework.plugins.discovery import (
     DISABLED_VARIABLE,
     PluginFailure,
@@ -116,7 +116,7 @@ def _find_plugins_called(name: str) -> tuple[list[PluginInfo], str | None]:
 
 def _run(arguments: list[str], limit_s: float) -> tuple[tuple[Outcome, ...], list[str]]:
     """Run one process; returns its outcomes, and the languages that it found."""
-    command = [sys.executable, "-m", "xtts_framework.plugins.checking", *arguments]
+    command = [sys.executable, "-m", "xtts_framework.plugins.contract.installed", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

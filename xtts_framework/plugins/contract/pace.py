@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from xtts_framework.plugins.contract.odd_texts import long_texts
 from xtts_framework.plugins.language_pack import LanguagePack
-from xtts_framework.plugins.odd_texts import long_texts
 
 SECONDS_PER_MILLION_CHARACTERS = 4.0
 """What normalising, checking and splitting may take each. 1 MB of text is at most a million characters."""
