@@ -18,6 +18,7 @@ from xtts_framework.plugins import load_plugins
 
 GUIDE = Path(__file__).parents[2] / "docs" / "third-party-packs.md"
 MODULE = "xtts_lang_tigre.py"
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DECISIONS = {
     'LETTERS = ""': 'LETTERS = "abcdefghijklmnopqrstuvwxyz"',
     'MARKS = ""': 'MARKS = ".,-"',
@@ -25,7 +26,7 @@ DECISIONS = {
     'SENTENCE_MARKS = ""': 'SENTENCE_MARKS = "."',
     'CLAUSE_MARKS = ""': 'CLAUSE_MARKS = ","',
     'ABBREVIATIONS: dict[str, str] = {}': 'ABBREVIATIONS: dict[str, str] = {"dr.": "doctor"}',
-    "    return digits": '    return "seven" if digits == "7" else digits',
+    "    return digits": f"    return ' '.join({DIGITS}[int(digit)] for digit in digits)",
 }  # fmt: skip
 """Line of the new pack -> what an author might make of it."""
 
@@ -124,9 +125,13 @@ def test_a_pack_that_only_says_it_is_decided_fails_its_tests(package: Path) -> N
     assert "give some examples" in tested.stdout
 
 
-def test_a_pack_with_every_decision_made_passes_its_tests(package: Path) -> None:
+def decide_everything(package: Path) -> None:
     edit(package / MODULE, DECISIONS)
     empty_the_list(package / MODULE)
+
+
+def test_a_pack_with_every_decision_made_passes_its_tests(package: Path) -> None:
+    decide_everything(package)
     edit(
         package / "tests" / f"test_{MODULE}",
         {"EXAMPLES: list[tuple[str, str]] = []": 'EXAMPLES = [("Dr. No — 7, and  A.", "doctor no - seven, and a.")]'},
@@ -134,6 +139,43 @@ def test_a_pack_with_every_decision_made_passes_its_tests(package: Path) -> None
     tested = run_tests(package, package)
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "xfailed" not in tested.stdout
+
+
+def test_numbers_that_stand_alone_are_read_and_all_others_refuse_the_text(
+    package: Path, install: Callable[..., Path]
+) -> None:
+    decide_everything(package)
+    install("tigre", (package / MODULE).read_text("utf-8"))
+    plugins = load_plugins()
+    pack = plugins.pack("tig", {})
+    for text, read in {
+        "In 1987, all of 5.": "in one nine eight seven, all of five.",
+        "7, 8 and \u0667": "seven, eight and seven",
+        "0": "zero",
+        "Dr. 9": "doctor nine",
+    }.items():
+        assert plugins.read_text(pack, text) == (read, [])
+    for text in (
+        *(
+            "12.05.2024",
+            "3,5",
+            "1.250",
+            "14:30",
+            "2-1",
+            "007",
+            "\u0660\u0667",
+            "5km",
+            "x5",
+            "5%",
+            "$5",
+            "-5",
+            "5\u0300",
+        ),
+        *("1 500", "1 000 000", "2 - 1", "2 – 1", "032 2 12", "1/2", "5²", "9" * 13, "9" * 5000),
+    ):
+        normalized, problems = plugins.read_text(pack, f"a {text} b")
+        assert [problem.code for problem in problems] == ["unknown_character"], normalized
+        assert not set(DIGITS) & set(re.split(r"\W", normalized)), normalized
 
 
 @pytest.mark.parametrize(

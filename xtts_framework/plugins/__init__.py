@@ -1,4 +1,4 @@
-"""What a plugin may import: `LanguagePack` and its records, and the marker of hook implementations."""
+"""What a plugin may import: `LanguagePack` and its records, ready-made rules, the marker of hook implementations."""
 
 from xtts_framework.errors import UserError
 from xtts_framework.plugins.discovery import PluginInfo
@@ -13,6 +13,7 @@ from xtts_framework.plugins.language_pack import (
     find_unknown_characters,
 )
 from xtts_framework.plugins.registry import Plugins, load_plugins
+from xtts_framework.plugins.rules import collapse_spaces, compose, lower_case, strip_invisible
 
 __all__ = [
     "API_VERSION",
@@ -24,7 +25,11 @@ __all__ = [
     "Rule",
     "TextProblem",
     "UserError",
+    "collapse_spaces",
+    "compose",
     "find_unknown_characters",
     "hookimpl",
     "load_plugins",
+    "lower_case",
+    "strip_invisible",
 ]
