@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from xtts_lang_georgian.numbers import MINUS, UNIT_SIGNS, cardinal, decimal, decline, ordinal, stem
-from xtts_lang_georgian.writing import ABBREVIATIONS, INVISIBLE, LETTERS, OLD_LETTERS, REPLACEMENTS, SIGNS
+from xtts_framework.plugins import collapse_spaces, compose, lower_case, strip_invisible
 
-INVISIBLE_TABLE = dict.fromkeys(map(ord, INVISIBLE))
+from xtts_lang_georgian.numbers import MINUS, UNIT_SIGNS, cardinal, decimal, decline, ordinal, stem
+from xtts_lang_georgian.writing import ABBREVIATIONS, LETTERS, OLD_LETTERS, REPLACEMENTS, SIGNS
+
 OLD_LETTER_TABLE = str.maketrans(OLD_LETTERS)
 MARK_TABLE = str.maketrans({character: mark for mark, written in REPLACEMENTS.items() for character in written})
 SIGN_TABLE = str.maketrans({sign: f" {word} " for sign, word in SIGNS.items()})
@@ -35,16 +36,6 @@ NUMBER = re.compile(
 )
 
 
-def lower_case(text: str) -> str:
-    """`ᲡᲐᲥᲐᲠᲗᲕᲔᲚᲝ` -> `საქართველო`"""
-    return text.lower()
-
-
-def strip_invisible(text: str) -> str:
-    """Zero-width characters, marks of direction, soft hyphens."""
-    return text.translate(INVISIBLE_TABLE)
-
-
 def modernize_letters(text: str) -> str:
     """`ჴევი` -> `ხევი`"""
     return text.translate(OLD_LETTER_TABLE)
@@ -56,13 +47,8 @@ def replace_marks(text: str) -> str:
 
 
 def read_signs(text: str) -> str:
-    """`№5` -> `ნომერი 5`"""
+    """`კაბა №5` -> `კაბა  ნომერი 5`"""
     return text.translate(SIGN_TABLE)
-
-
-def collapse_spaces(text: str) -> str:
-    """One space for any white space, none at the ends."""
-    return " ".join(text.split())
 
 
 def close_up_marks(text: str) -> str:
@@ -108,6 +94,7 @@ def read_numbers(text: str) -> str:
 RULES = (
     lower_case,
     strip_invisible,
+    compose,
     modernize_letters,
     replace_marks,
     read_signs,

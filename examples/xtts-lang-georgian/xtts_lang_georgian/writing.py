@@ -26,9 +26,6 @@ REPLACEMENTS = {
 SIGNS = {"№": "ნომერი", "&": "და"}
 """Signs that are read as a word."""
 
-INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-"""Soft hyphen, zero-width spaces and joiners, marks of direction, byte order mark."""
-
 ABBREVIATIONS = {
     "ა.შ.": "ასე შემდეგ",
     "ე.ი.": "ესე იგი",
