@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -15,13 +16,15 @@ from typing import Any
 
 import pluggy
 import pytest
+from click.testing import CliRunner
 
-from xtts_framework.plugins import hookspecs, load_plugins
+from xtts_framework.cli.main import cli
+from xtts_framework.plugins import LanguagePack, hookspecs, load_plugins, rules
 from xtts_framework.plugins.contract.checks import CHECKS
 
 DOCUMENTS = Path(__file__).parents[2] / "docs"
+GUIDE = DOCUMENTS / "writing-a-pack.md"
 SPECIFICATIONS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("xtts_")}
-
 
 PUBLISHED = {
     "xtts_language_packs": (),
@@ -92,8 +95,20 @@ def test_the_example_of_each_hook_works(name: str, capsys: pytest.CaptureFixture
     assert answer or capsys.readouterr().out
 
 
+def test_the_guide_explains_every_member_of_a_pack_and_nothing_else() -> None:
+    bullets = re.findall(r"^- \*\*.*?(?=^- |^\S)", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    explained = {name for bullet in bullets for name in re.findall(r"\*\*`(\w+)`\*\*", bullet)}
+    assert explained == {name for name in vars(LanguagePack) | inspect.get_annotations(LanguagePack) if name[0] != "_"}
+
+
+def test_the_guide_names_every_ready_made_rule() -> None:
+    ready_made = [name for name, rule in vars(rules).items() if inspect.isfunction(rule)]
+    assert len(ready_made) == 4
+    assert [name for name in ready_made if f"`{name}`" not in GUIDE.read_text("utf-8")] == []
+
+
 def files_of_the_guide() -> dict[str, str]:
-    text = (DOCUMENTS / "writing-a-pack.md").read_text("utf-8")
+    text = GUIDE.read_text("utf-8")
     return dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL | re.MULTILINE))
 
 
@@ -110,6 +125,11 @@ def test_the_pack_of_the_guide_works_as_it_stands(
     assert plugins.read_text(pack, "Ես  և դու:") == ("ես եւ դու։", [])
     assert pack.split_sentences("ես։ դու։", 100) == ["ես։", "դու։"]
     assert [problem.code for problem in plugins.read_text(pack, "abc")[1]] == ["unknown_character"]
+    (command,) = re.findall(r"^xtts (text .*)$", GUIDE.read_text("utf-8"), re.MULTILINE)
+    shown = CliRunner().invoke(cli, shlex.split(command))
+    assert shown.exit_code == 0, shown.output
+    assert "replace marks" in shown.output
+    assert 'ես և "դու"։' in shown.output
 
 
 def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
@@ -125,8 +145,7 @@ def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
 def test_the_commands_of_the_guide_check_its_pack(install: Callable[..., Path]) -> None:
     files = files_of_the_guide()
     folder = install("armenian", files["xtts_armenian.py"], module="xtts_armenian", package="xtts-armenian")
-    guide = (DOCUMENTS / "writing-a-pack.md").read_text("utf-8")
-    commands = re.findall(r"^xtts (plugins check .*)$", guide, re.MULTILINE)
+    commands = re.findall(r"^xtts (plugins check .*)$", GUIDE.read_text("utf-8"), re.MULTILINE)
     assert len(commands) == 2
     start = [sys.executable, "-c", "from xtts_framework.cli.main import main; main()"]
     for command in commands:
