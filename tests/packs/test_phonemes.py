@@ -22,7 +22,10 @@ from xtts_framework.model.tiny import train_vocabulary
 from xtts_framework.plugins import LanguagePack, load_plugins
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer, tagged
 from xtts_framework.text.vocabulary import extend_vocab, unreachable_tokens
-from xtts_plugins.ethiopic.phonemes import AMHARIC, OA_LETTERS, PHONEMES, RESPELLINGS, TIGRINYA, read_phonemes
+from xtts_plugins.amharic.lexicon import PHONEMES as AMHARIC
+from xtts_plugins.ethiopic import Phonemes
+from xtts_plugins.ethiopic.phonemes import OA_LETTERS
+from xtts_plugins.tigrinya.lexicon import PHONEMES as TIGRINYA
 
 epitran = pytest.importorskip("epitran", reason="the extra g2p is not installed")
 
@@ -53,43 +56,45 @@ def rows(title: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("written", "reading"), rows("Amharic"))
 def test_amharic_is_read_as_documented(written: str, reading: str) -> None:
-    assert read_phonemes(written, AMHARIC) == reading
+    assert AMHARIC.read(written) == reading
 
 
 @pytest.mark.parametrize(("written", "reading"), rows("Tigrinya"))
 def test_tigrinya_is_read_as_documented(written: str, reading: str) -> None:
-    assert read_phonemes(written, TIGRINYA) == reading
+    assert TIGRINYA.read(written) == reading
 
 
-@pytest.mark.parametrize("code", [AMHARIC, TIGRINYA])
-def test_the_alphabet_is_what_the_whole_syllabary_is_read_as(code: str) -> None:
-    readings = "".join(read_phonemes(f"{letter}ለ", code) for letter in SYLLABARY)
-    assert set(readings) - set(SYLLABARY) == PHONEMES[code]
+@pytest.mark.parametrize("language", [AMHARIC, TIGRINYA])
+def test_the_alphabet_is_what_the_whole_syllabary_is_read_as(language: Phonemes) -> None:
+    readings = "".join(language.read(f"{letter}ለ") for letter in SYLLABARY)
+    assert set(readings) - set(SYLLABARY) == language.alphabet
 
 
-@pytest.mark.parametrize("code", [AMHARIC, TIGRINYA])
-def test_no_letter_of_the_two_languages_is_left(code: str) -> None:
+@pytest.mark.parametrize("language", [AMHARIC, TIGRINYA])
+def test_no_letter_of_the_two_languages_is_left(language: Phonemes) -> None:
     """Ethiopic without the letters for Sebat Bet Gurage, Oromo (ዸ), Awngi (ጘ) and others."""
-    left = [letter for letter in COMMON if letter in read_phonemes(letter, code)]
+    left = [letter for letter in COMMON if letter in language.read(letter)]
     assert left == list("ዸዹዺዻዼዽዾዿ")
 
 
 def test_the_document_lists_the_alphabet() -> None:
     amharic, tigrinya = re.findall(r"^`(a b d .*)` and.*\n`(.*)`; with", DOCUMENT, flags=re.MULTILINE)[0]
-    assert {*amharic.split(), "\u0361"} == PHONEMES[AMHARIC]
-    assert {*amharic.split(), *tigrinya.split(), "\u0361"} == PHONEMES[TIGRINYA]
+    assert {*amharic.split(), "\u0361"} == AMHARIC.alphabet
+    assert {*amharic.split(), *tigrinya.split(), "\u0361"} == TIGRINYA.alphabet
 
 
-@pytest.mark.parametrize("code", [AMHARIC, TIGRINYA])
-def test_words_are_read_by_epitran(code: str) -> None:
+@pytest.mark.parametrize("language", [AMHARIC, TIGRINYA])
+def test_words_are_read_by_epitran(language: Phonemes) -> None:
     """Respelt first; with IPA's apostrophe replaced after."""
-    reference = epitran.Epitran(code)
+    reference = epitran.Epitran(language.epitran_code)
 
     @settings(max_examples=100)
     @given(word=st.text(alphabet=SYLLABARY, max_size=8))
     def check(word: str) -> None:
-        expected = reference.transliterate(word.translate(RESPELLINGS[code])).replace("ʼ", "ˀ")
-        assert read_phonemes(word, code) == expected
+        expected = reference.transliterate(
+            word.translate(str.maketrans(OA_LETTERS | dict(language.respellings)))
+        ).replace("ʼ", "ˀ")
+        assert language.read(word) == expected
 
     check()
 
@@ -99,12 +104,12 @@ def test_letters_for_oa_are_read_as_o() -> None:
         assert unicodedata.name(letter) == unicodedata.name(reading)[:-1] + "OA"
 
 
-@pytest.mark.parametrize("code", [AMHARIC, TIGRINYA])
+@pytest.mark.parametrize("language", [AMHARIC, TIGRINYA])
 @given(text=st.text(alphabet=st.one_of(st.sampled_from([*SYLLABARY, *"።፣፧፨.,!?'\"- "]), st.characters())))
 @settings(max_examples=100)
-def test_a_reading_is_not_read_again_and_all_else_stays(code: str, text: str) -> None:
-    reading = read_phonemes(text, code)
-    assert read_phonemes(reading, code) == reading
+def test_a_reading_is_not_read_again_and_all_else_stays(language: Phonemes, text: str) -> None:
+    reading = language.read(text)
+    assert language.read(reading) == reading
     others = re.compile(r"[^\u1200-\u135a\u1380-\u138f\u2d80-\u2dde\uab01-\uab2e]")
     kept = iter(reading)
     assert all(character in kept for character in others.findall(text)), "something was lost or moved"
@@ -124,7 +129,7 @@ def test_numbers_and_abbreviations_are_read_before(pack: LanguagePack) -> None:
     raw = "በ2015 ዓ.ም. ዶ/ር አበበ 3 መጻሕፍት ጻፈ።"
     spelt = load_plugins().pack("am", {}).normalize(raw)
     reading = pack.normalize(raw)
-    assert reading == read_phonemes(spelt, AMHARIC)
+    assert reading == AMHARIC.read(spelt)
     assert "sost" in reading.replace("ɨ", "") and "doktər" in reading.replace("ɨ", "")
     assert pack.check(raw, reading) == []
 
@@ -158,7 +163,7 @@ def test_the_vocabulary_spells_every_phoneme_and_learns_to_merge_them(pack: Lang
 def test_a_word_without_an_end_takes_no_time_to_speak_of() -> None:
     """Epitran alone takes time quadratic in the length: hours, for this."""
     started = time.monotonic()
-    read_phonemes("".join(COMMON) * 700, AMHARIC)
+    AMHARIC.read("".join(COMMON) * 700)
     assert time.monotonic() - started < 20
 
 

@@ -25,7 +25,8 @@ EXPLANATIONS = {
     "not_cleaned": "Coqui's cleaners for the language failed on the text.",
     "pack_error": "The language pack, or another plugin, failed on the text. Tell its author.",
     "undecided": "The language pack is a skeleton; its author still has to decide how texts are read.",
-    "digits": "The text has digits; the language pack does not read numbers aloud. Spell them out.",
+    "not_romanised": "The text has characters that coqui's cleaners for the language lose.",
+    "digits": "The text has digits that the language pack does not read. Write them in words.",
 }
 
 

@@ -15,4 +15,3 @@ class Amharic(EthiopicPack):
     name: ClassVar[str] = "Amharic"
     api_version: ClassVar[int] = 1
     lexicon: ClassVar[Lexicon] = LEXICON
-    phoneme_code: ClassVar[str] = "amh-Ethi"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
+from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import BARE_CONSONANT, LETTER, ROW, any_ending, attach
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import WORD_STARTS, any_of, prefix_of
@@ -43,7 +43,17 @@ def _parts_words(slash: re.Match[str]) -> bool:
     return bool((len(left) >= SHORTEST_WORD or number_before) and (len(right) >= SHORTEST_WORD or number_after))
 
 
-def expander(lexicon: Lexicon) -> Callable[[str], str]:
+def ampersand_reader(lexicon: Lexicon) -> Rule:
+    """The rule that reads `&`."""
+
+    def read_ampersands(text: str) -> str:
+        """`አበበ & ከበደ` -> `አበበ እና ከበደ`"""
+        return text.replace("&", f" {lexicon.and_} ")
+
+    return read_ampersands
+
+
+def expander(lexicon: Lexicon) -> Rule:
     """The rule that writes out a language's abbreviations."""
     prefix, affixes = f"(?P<prefix>{prefix_of(lexicon)})", lexicon.affixes
     by_consonants = {
@@ -71,11 +81,11 @@ def expander(lexicon: Lexicon) -> Callable[[str], str]:
 
     def expand_abbreviations(text: str) -> str:
         """`ዶ/ር` -> `ዶክተር`, `በት/ቤቱ` -> `በትምህርት ቤቱ`, `ከእአአ 2014` -> `እንደ አውሮፓውያን አቆጣጠር ከ2014`"""
+        text = first_part.sub(lambda match: f"{match['prefix']}{lexicon.first_parts[match['key']]} ", text)
         text = abbreviation.sub(expand, text)
         text = repeated.sub("", text)
         text = calendar.sub(lambda match: f"{match['calendar']} {match['prefix']}", text)
-        text = label.sub(lambda match: f"{match['prefix']}{lexicon.number_labels[match['key']]} ", text)
-        return first_part.sub(lambda match: f"{match['prefix']}{lexicon.first_parts[match['key']]} ", text)
+        return label.sub(lambda match: f"{match['prefix']}{lexicon.number_labels[match['key']]} ", text)
 
     return expand_abbreviations
 

@@ -9,8 +9,8 @@ import regex
 
 from xtts_framework.plugins import TextProblem
 from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTER, LETTER
+from xtts_plugins.ethiopic.numerals import NUMERAL
 
-NUMERAL = re.compile("[፩-፼]+")
 OTHER_NUMBER = regex.compile(r"[\p{N}--[፩-፼]]+", regex.V1)
 ABBREVIATION = re.compile(rf"(?<![{LETTER}a-z/])[{LETTER}a-z]{{1,20}}+(?:/[{LETTER}a-z]{{1,20}}+)+")
 LATIN_WORD = regex.compile(r"\p{Latin}+")

@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import any_of
 
-LATIN_RUN = re.compile(rf"([{LETTER}])?([a-z]++)(?=([{LETTER}])?)")
+LATIN_RUN = re.compile("[a-z]++")
 
 
-def speller(names: Mapping[str, str]) -> Callable[[str], str]:
+def speller(names: Mapping[str, str]) -> Rule:
     """The rule that spells Latin words letter by letter."""
 
     def spell_latin(text: str) -> str:
         """`bbc` -> `ቢ ቢ ሲ`"""
-        return LATIN_RUN.sub(spell, text)
-
-    def spell(match: re.Match[str]) -> str:
-        return f"{match[1] or ''}{' '.join(names[letter] for letter in match[2])}"
+        return LATIN_RUN.sub(lambda match: " ".join(names[letter] for letter in match[0]), text)
 
     return spell_latin
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from xtts_plugins.ethiopic.numbers import NumberWords
+from xtts_plugins.ethiopic.phonemes import Phonemes
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Words of the time of day.
+    """Words of the time of day, and of sums: hours and minutes, money and cents, a number and a fraction.
 
     Args:
         hour, minute, second: the units.
@@ -39,6 +40,21 @@ class Clock:
         return " ".join([first + self.and_ending, *(f"{self.and_}{other}{self.and_ending}" for other in others)])
 
 
+@dataclass(frozen=True)
+class Years:
+    """What tells a year from a count, for languages that read years in hundreds.
+
+    Args:
+        contexts: beginnings of words before a year.
+        followers: words after a year: `on`, `since`.
+        decade_affix: makes a year a decade, `ዎቹ` in `1990ዎቹ`.
+    """
+
+    contexts: tuple[str, ...]
+    followers: tuple[str, ...]
+    decade_affix: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lexicon:
     """The words of a language that written forms are read with.
@@ -54,10 +70,8 @@ class Lexicon:
         numbered_documents: words before a number and a year that are no day: `law`, `number`.
         eras: as abbreviations expand to them: what follows a year.
         calendars: as abbreviations expand to them: what precedes a year, which then takes the prefix.
-        year_contexts: beginnings of words before a year.
-        year_followers: words after a year: `on`, `since`.
-        count_followers: words after a number that is no year: `more than`, `people`.
-        decade_affix: makes a year a decade, `ዎቹ` in `1990ዎቹ`.
+        years: None where years are read like any number.
+        count_followers: words after a number that is a count, neither year nor score: `more than`, `people`.
         verse_books: names of books after which `3:16` is chapter and verse.
         from_: prefix of a range's beginning, `to`: word before its end.
         score: word or prefix between the numbers of a score.
@@ -78,6 +92,7 @@ class Lexicon:
         first_parts: expansion by what stands before a slash, `ት` in `ት/ቤት`; the part after it is a whole word.
         number_labels: expansion by what has a full stop and a number behind it, `ቁ` in `ቁ. 5`.
         latin_letters: name by Latin letter.
+        phonemes: how its letters sound, for `frontend: g2p`; None where that is not known.
         homophones: letter by the letters that sound like it, for `homophones: merge`.
     """
 
@@ -91,10 +106,8 @@ class Lexicon:
     numbered_documents: tuple[str, ...] = ()
     eras: tuple[str, ...]
     calendars: tuple[str, ...] = ()
-    year_contexts: tuple[str, ...]
-    year_followers: tuple[str, ...] = ()
+    years: Years | None = None
     count_followers: tuple[str, ...] = ()
-    decade_affix: str
     verse_books: tuple[str, ...] = ()
     from_: str
     to: str
@@ -117,6 +130,7 @@ class Lexicon:
     first_parts: Mapping[str, str] = field(default_factory=dict)
     number_labels: Mapping[str, str] = field(default_factory=dict)
     latin_letters: Mapping[str, str]
+    phonemes: Phonemes | None = None
     homophones: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -61,10 +61,11 @@ class NumberWords:
 
     @cached_property
     def all_words(self) -> frozenset[str]:
-        """Every word that a number may consist of."""
+        """Every word that a number may consist of, ordinals included."""
+        ordinals = {*self.ordinals.values(), *self.ordinal_endings.values()}
         named = (self.zero, self.ten_before_unit, self.hundred, *self.scales.values(), self.point)
         plain = {*self.units, *self.tens, *named}
-        return frozenset(plain | {self._add_and(word) for word in plain})
+        return frozenset(plain | ordinals | {self._add_and(word) for word in plain})
 
     @cached_property
     def scales(self) -> dict[int, str]:
@@ -113,14 +114,14 @@ class NumberWords:
     def spell_written(self, digits: str) -> str:
         """A run of digits as a reader says it: as a number, or one by one when it is too long or opens with zeros.
 
-        `04` is a number, since days and hours are written so; `007` is not.
+        `04` is a number, since days and hours are written so; `00` and `007` are not.
         """
-        if len(digits) > len(str(LARGEST)) or (digits.startswith("0") and len(digits) > 2) or int(digits) > LARGEST:
+        if (digits.startswith("0") and len(digits) > 2) or digits == "00" or _is_too_large(digits):
             return self.spell_digits(digits)
         return self.spell_cardinal(int(digits))
 
     def add_affix(self, words: str, affix: str) -> str:
-        """`ሃምሳ ስድስት` + `ቱ` -> `ሃምሳ ስድስቱ`; Tigrinya `ዕስራን ሓሙሽተን` + `ታት` -> `ዕስራን ሓሙሽተታት`."""
+        """`ሃምሳ ስድስት` + `ቱ` -> `ሃምሳ ስድስቱ`; Tigrinya `ዕስራን ሓሙሽተን` + `ታት` -> `ዕስራን ሓሙሽታት`."""
         *others, last = words.split(" ")
         if affix and others and last not in self.scales.values():
             words = words.removesuffix(self.and_ending)
@@ -128,7 +129,7 @@ class NumberWords:
 
     def spell_written_ordinal(self, digits: str) -> str:
         """A run of digits with the affix of an ordinal: `10` in `10ኛ`."""
-        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+        if _is_too_large(digits):
             return self.ordinal_frame.format(self.spell_digits(digits))
         return self.spell_ordinal(int(digits))
 
@@ -156,3 +157,7 @@ class NumberWords:
         """Tigrinya `ክልተ ሚእቲ` -> `ክልተ ሚእትን`"""
         *others, last = part.split(" ")
         return " ".join([*others, attach(self.before_and_ending.get(last, last), self.and_ending)])
+
+
+def _is_too_large(digits: str) -> bool:
+    return len(digits) > len(str(LARGEST)) or int(digits) > LARGEST

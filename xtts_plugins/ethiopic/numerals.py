@@ -43,8 +43,9 @@ def read_ethiopic_numerals(text: str) -> str:
 
 
 def _replace_numeral(match: re.Match[str]) -> str:
-    before = " " if match.string[: match.start()][-1:].isdigit() else ""
-    after = " " if match.string[match.end() : match.end() + 1].isdigit() else ""
+    text, (start, end) = match.string, match.span()
+    before = " " if start and text[start - 1].isdecimal() else ""
+    after = " " if text[end : end + 1].isdecimal() else ""
     return f"{before}{read_numeral(match[0]) or match[0]}{after}"
 
 

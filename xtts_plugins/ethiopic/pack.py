@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xtts_framework.plugins import LanguagePack, Rule, TextProblem, find_unknown_characters
-from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, phonemes, writing
+from xtts_framework.plugins import LanguagePack, Rule, TextProblem, UserError, find_unknown_characters
+from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, writing
 from xtts_plugins.ethiopic.forms import form_rules
 from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, any_ending
 from xtts_plugins.ethiopic.lexicon import Lexicon, respell
 from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS
 from xtts_plugins.ethiopic.patterns import prefix_of
+from xtts_plugins.ethiopic.phonemes import require_epitran
 
 
 class EthiopicOptions(BaseModel):
@@ -41,11 +42,9 @@ class EthiopicOptions(BaseModel):
 
 
 class EthiopicPack(LanguagePack):
-    """A language is a subclass with a code, a name, a `lexicon` and a `phoneme_code`."""
+    """A language is a subclass with a code, a name and a `lexicon`."""
 
     lexicon: ClassVar[Lexicon]
-    phoneme_code: ClassVar[str]
-    """Epitran's name of the language."""
     Options = EthiopicOptions
     options: EthiopicOptions
     sentence_marks: ClassVar[str] = "።፧፨!?"
@@ -54,17 +53,25 @@ class EthiopicPack(LanguagePack):
     def __init__(self, options: EthiopicOptions) -> None:
         super().__init__(options)
         if options.frontend == "g2p":
-            phonemes.require_epitran()
+            if self.lexicon.phonemes is None:
+                raise UserError(f"{self.name} has no phonemes; set the language's option `frontend` to 'bpe'.")
+            require_epitran()
 
     @cached_property
     def rules(self) -> Sequence[Rule]:
-        if self.options.frontend == "bpe":
-            return self._spelling_rules
-        return (*self._spelling_rules, self.read_phonemes, writing.space_out_marks)
+        last: list[Rule] = [writing.space_out_marks, writing.collapse_spaces]
+        if self.options.latin == "spell":
+            # Again: what was Latin until now has given the second something to do.
+            last = [latin.speller(self.lexicon.latin_letters), abbreviations.read_slashes, *last]
+        if self.options.frontend == "g2p":
+            # Again: phonemes are Latin letters, which a mark parts from Ethiopic ones that have none.
+            last = [*last, self.read_phonemes, writing.space_out_marks]
+        return (*self._reading_rules, *last)
 
     @cached_property
-    def _spelling_rules(self) -> Sequence[Rule]:
-        options, merges = self.options, self.options.homophones == "merge"
+    def _reading_rules(self) -> Sequence[Rule]:
+        """All that is said is in words after these, each word in the letters that the text has for it."""
+        merges = self.options.homophones == "merge"
         lexicon: Lexicon = respell(self.lexicon, self._homophone_table) if merges else self.lexicon
         return (
             writing.lower_case,
@@ -73,6 +80,7 @@ class EthiopicPack(LanguagePack):
             *([self.merge_homophones] if merges else []),
             writing.replace_marks,
             numerals.read_ethiopic_numerals,
+            abbreviations.ampersand_reader(lexicon),
             abbreviations.remove_stray_slashes,
             writing.read_wordspaces,
             writing.collapse_spaces,
@@ -85,10 +93,7 @@ class EthiopicPack(LanguagePack):
             abbreviations.expander(lexicon),
             *form_rules(lexicon),
             abbreviations.read_latin_slashes,
-            *([latin.speller(lexicon.latin_letters)] if options.latin == "spell" else []),
-            abbreviations.read_slashes,
-            writing.space_out_marks,
-            writing.collapse_spaces,
+            abbreviations.read_slashes,  # again: what was a number until now
         )
 
     def merge_homophones(self, text: str) -> str:
@@ -101,21 +106,22 @@ class EthiopicPack(LanguagePack):
 
     def read_phonemes(self, text: str) -> str:
         """`ሰላም ለዓለም።` -> `səlam ləaləm።`"""
-        return phonemes.read_phonemes(text, self.phoneme_code)
+        assert self.lexicon.phonemes is not None, "asked for at set-up"
+        return self.lexicon.phonemes.read(text)
 
     @cached_property
     def alphabet(self) -> frozenset[str]:
         marks = {*ETHIOPIC_MARKS, *LATIN_MARKS, " "}
         latin_letters = LATIN_LETTERS if self.options.latin == "keep" else frozenset()
-        if self.options.frontend == "g2p":
-            return phonemes.PHONEMES[self.phoneme_code] | marks | latin_letters
+        if self.options.frontend == "g2p" and self.lexicon.phonemes:
+            return self.lexicon.phonemes.alphabet | marks | latin_letters
         merged = self.lexicon.homophones.keys() if self.options.homophones == "merge" else frozenset()
         return (ETHIOPIC_LETTERS - merged) | marks | latin_letters
 
     def check(self, raw: str, normalized: str) -> list[TextProblem]:
         if not normalized:
             return [TextProblem("empty_text", "nothing is left to say once the text is normalised")]
-        spelling = normalized if self.options.frontend == "bpe" else self._spell(raw)
+        spelling = self._spell(raw) if self._changes_letters else normalized
         problems = [
             *checks.find_malformed_numerals(spelling),
             *checks.find_unread_numbers(spelling),
@@ -126,9 +132,13 @@ class EthiopicPack(LanguagePack):
         ]
         return problems or find_unknown_characters(normalized, self.alphabet)
 
+    @property
+    def _changes_letters(self) -> bool:
+        return self.options.frontend == "g2p" or self.options.latin == "spell"
+
     def _spell(self, text: str) -> str:
-        """A text before it becomes phonemes; that is where letters can be checked."""
-        for rule in self._spelling_rules:
+        """A text before its letters change; that is where they can be checked."""
+        for rule in self._reading_rules:
             text = rule(text)
         return text
 

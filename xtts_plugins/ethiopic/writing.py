@@ -60,7 +60,7 @@ def compose(text: str) -> str:
 
 
 def replace_marks(text: str) -> str:
-    """`«ሰላም»` -> `"ሰላም"`, `ሰላም…` -> `ሰላም.`"""
+    """`«ሰላም»` -> `"ሰላም"`, `ሰላም…` -> `ሰላም...`"""
     return BULLET_WITHIN.sub("፣ ", text).translate(REPLACEMENT_TABLE)
 
 
@@ -102,5 +102,8 @@ def collapse_repeats(text: str) -> str:
 
 
 def space_out_marks(text: str) -> str:
-    """`መጣ።ሄደ` -> `መጣ። ሄደ`. Ethiopic marks only: a Latin full stop also stands within abbreviations."""
+    """`መጣ።ሄደ` -> `መጣ። ሄደ`, `ሰላም(አዲስ)ነው` -> `ሰላም (አዲስ) ነው`, `ok.ሰላም` -> `ok. ሰላም`.
+
+    Other full stops stay: they stand within abbreviations too.
+    """
     return STOP_BETWEEN_SCRIPTS.sub(". ", MARK_BEFORE_LETTER.sub(" ", text))

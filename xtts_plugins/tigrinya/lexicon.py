@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtts_plugins.ethiopic import Clock, Lexicon, NumberWords, expand_rows
+from xtts_plugins.ethiopic import Clock, Lexicon, NumberWords, Phonemes, expand_rows
 
 NUMBERS = NumberWords(
     zero="ዜሮ",
@@ -230,6 +230,8 @@ LATIN_LETTERS = {
     "z": "ዜድ",
 }
 
+PHONEMES = Phonemes(epitran_code="tir-Ethi", alphabet=frozenset("abdefhijklmnopqrstuvwxzħŋəɡɨɲʃʒʔʕʰʷˀ\u0361"))
+
 HOMOPHONES = {
     **expand_rows({"ሠ": "ሰ", "ኀ": "ሐ", "ፀ": "ጸ"}),
     "ሧ": "ሷ",
@@ -248,12 +250,8 @@ LEXICON = Lexicon(
     day="ዕለት",
     numbered_documents=("ኣዋጅ", "ሕጊ", "መምርሒ", "ቁጽሪ"),
     eras=("ዓመተ ምሕረት", "ዓመተ ምህረት", "ዓመተ ዓለም", "ቅድሚ ልደተ", "ድሕሪ ልደተ"),
-    calendars=("ብኣቆጻጽራ ግእዝ", "ብኣቆጻጽራ ፈረንጂ"),
-    year_contexts=("ዓመተ", "ዓመት", *MONTHS),
-    year_followers=("ጀሚሩ", "ጀሚርካ", "ንደሓር"),
     count_followers=("ንላዕሊ", "ንታሕቲ", "ሰባት", "ሰብ", "ሜትር", "ሜተር", "ኪሎ", "ዓመት", "ሚሊ", "ሽሕ", "ሚእታዊት"),
     hyphenated=("ኮቪድ", "covid"),
-    decade_affix="ታት",
     verse_books=(
         *("ዘፍ", "ዘጸ", "ዘሌ", "ዘሁ", "ዘዳ", "እያ", "መሳ", "ሩት", "ሳሙ", "ነገ", "ዜና", "እዝ", "ነህ", "አስ", "እዮ", "መዝ", "ምሳ"),
         *("መክ", "መሓ", "ኢሳ", "ኤር", "ሰቆ", "ህዝ", "ዳን", "ሆሴ", "ዮኤ", "ኣሞ", "ሚክ", "ማቴ", "ማር", "ሉቃ", "ዮሃ", "ግብ", "ሮሜ"),
@@ -279,5 +277,6 @@ LEXICON = Lexicon(
     first_parts=FIRST_PARTS,
     number_labels={"ቁ": "ቁጽሪ", "ቁጽ": "ቁጽሪ", "ዓን": "ዓንቀጽ", "ምዕ": "ምዕራፍ", "ገጽ": "ገጽ"},
     latin_letters=LATIN_LETTERS,
+    phonemes=PHONEMES,
     homophones=HOMOPHONES,
 )

@@ -15,4 +15,3 @@ class Tigrinya(EthiopicPack):
     name: ClassVar[str] = "Tigrinya"
     api_version: ClassVar[int] = 1
     lexicon: ClassVar[Lexicon] = LEXICON
-    phoneme_code: ClassVar[str] = "tir-Ethi"

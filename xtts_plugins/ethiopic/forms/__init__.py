@@ -23,7 +23,7 @@ def form_rules(lexicon: Lexicon) -> tuple[Rule, ...]:
         score_reader(lexicon),
         range_reader(lexicon),
         fraction_reader(lexicon),
-        *([year_reader(lexicon)] if lexicon.numbers.years_in_hundreds else []),
+        *([year_reader(lexicon, lexicon.years)] if lexicon.years else []),
         thousands_joiner(lexicon),
         money_reader(lexicon),
         unit_reader(lexicon),

@@ -10,32 +10,32 @@ from xtts_plugins.ethiopic.lexicon import Lexicon
 from xtts_plugins.ethiopic.patterns import NUMBER_STARTS, affix_of, any_of, before
 
 BARE_POINT = re.compile(r"(?<![\w.,)])\.(?=\d)")
-CURRENCY_SIGNS = "$€£¥₹"
 POWER_OF_METRES = re.compile(r"(?<=\d)( ?[kcm]?m)([23])(?![\w.,])")
 POWERS = {"2": "²", "3": "³"}
-INITIAL_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]{{1,2}})\.(?=\d)")
+INITIAL_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z])\.(?=\d)")
 STOP_BEFORE_DIGIT = re.compile(rf"(?<=[{LETTER}a-z])\.(?=\d)")
 BRACKET_AFTER_DIGIT = re.compile(r"(?<=\d)\((?=\d)")
-WORD_BEFORE_DIGIT = re.compile(rf"(?<![{LETTER}a-z\d])([{LETTER}a-z]++)-?(?=[+#№%{CURRENCY_SIGNS}]?\d)")
 WORD_AFTER_DIGIT = re.compile(rf"(?<=\d)-?([{LETTER}]++)|(?<=\d)([a-z]++)")
 
 GROUPS = r"(?<![\d.,])\d{1,3}(?:,\d{3}){1,4}"
 THOUSANDS = re.compile(rf"{GROUPS}(?![,.]?\d)|{GROUPS}(?=\.\d)")
-ROUND_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}([ .])(?:\d{3}\1){0,3}000(?![\d]|[ .,]\d)")
-"""Groups parted by spaces or full stops, which could be several numbers or a decimal, were they not round."""
+ROUND_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}([ .'])(?:\d{3}\1){0,3}000(?![\d]|[ .,]\d)")
+"""Groups parted by spaces, full stops or apostrophes: several numbers or a decimal, perhaps, were they not round."""
 MARK_WITHIN_NUMBERS = re.compile(r"(?<=\d)([,:;])(?=\d)")
 
 INTERNATIONAL = r"\+\d{1,3}(?:[ -]?\d{1,4}){2,6}"
 NATIONAL = r"0\d{8,9}|0\d{1,3}(?:[ -]\d{2,4}){2,4}"
-SHORT_OR_GROUPED = r"\d{2,4}(?:[ -]\d{2,4}){1,4}|\d{3,15}"
+SHORT_OR_GROUPED = r"\d{1,4}(?:[ -]\d{1,4}){1,6}|\d{3,15}"
 PHONE_NUMBER = re.compile(rf"{NUMBER_STARTS}(?<!\+)(?:{INTERNATIONAL}|{NATIONAL})(?![\d./:-])")
 
 
 def digit_separator(lexicon: Lexicon) -> Rule:
     """The rule that parts numbers from words, but for prefixes and affixes, which it joins to them."""
     letters = any_of(prefix for prefix in lexicon.prefixes if len(prefix) == 1)
-    spaced_prefix = re.compile(rf"(?<![{LETTER}\d])({letters}) (?=\d)")
+    spaced_prefix = re.compile(rf"(?<![{LETTER}\d])({letters}) (?=-?\d)")
     spaced_ordinal = re.compile(rf"(?<=\d)[ -](?={lexicon.ordinal_affix})")
+    signs = "".join(sign for sign in lexicon.currencies if len(sign) == 1)
+    word_before_digit = re.compile(rf"(?<![{LETTER}a-z\d])([{LETTER}a-z]++)-?(?=[+#№%{re.escape(signs)}]?\d)")
     hyphenated = re.compile(rf"({any_of(lexicon.hyphenated)}) ?- ?(?=\d)")
     prefix, affix = re.compile(any_of(lexicon.prefixes)), re.compile(lexicon.affixes)
 
@@ -49,7 +49,7 @@ def digit_separator(lexicon: Lexicon) -> Rule:
         text = STOP_BEFORE_DIGIT.sub(". ", text)
         text = BRACKET_AFTER_DIGIT.sub(" (", text)
         text = WORD_AFTER_DIGIT.sub(part_after, text)
-        text = WORD_BEFORE_DIGIT.sub(part_before, text)
+        text = word_before_digit.sub(part_before, text)
         return spaced_prefix.sub(r"\1", text)
 
     def part_before(match: re.Match[str]) -> str:
@@ -57,7 +57,10 @@ def digit_separator(lexicon: Lexicon) -> Rule:
 
     def part_after(match: re.Match[str]) -> str:
         word = match[1] or match[2]
-        return word if affix.fullmatch(word) else f" {word}"
+        if not affix.fullmatch(word):
+            return f" {word}"
+        followed = match.string[match.end() : match.end() + 1].isdecimal()  # 2ኛና3ኛ
+        return f"{word} " if followed else word
 
     return separate_digits
 
@@ -98,6 +101,7 @@ def number_reader(lexicon: Lexicon) -> Rule:
     numbers = lexicon.numbers
     number = re.compile(rf"(?P<whole>\d+)(?P<dotted>(?:\.\d+)*){affix_of(lexicon)}")
     ordinal_affix = re.compile(lexicon.ordinal_affix)
+    point_before = re.compile(rf"\d {numbers.point} $")
     scale_before = re.compile(rf"(?:{any_of(lexicon.scale_words)}) $")
 
     def read_numbers(text: str) -> str:
@@ -108,6 +112,8 @@ def number_reader(lexicon: Lexicon) -> Rule:
         whole, affix = match["whole"], match["affix"] or ""
         if whole.startswith("0") and scale_before.search(before(match)):  # 480 ሺህ 017
             whole = whole.lstrip("0") or "0"
+        if point_before.search(before(match)):  # 2 ነጥብ 05
+            return numbers.add_affix(numbers.spell_digits(whole), affix)
         fraction, *further = match["dotted"].split(".")[1:] or [""]
         ordinal = ordinal_affix.match(affix)
         if ordinal and not fraction:

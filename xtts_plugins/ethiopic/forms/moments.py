@@ -6,7 +6,7 @@ import re
 
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import LETTER
-from xtts_plugins.ethiopic.lexicon import Lexicon
+from xtts_plugins.ethiopic.lexicon import Lexicon, Years
 from xtts_plugins.ethiopic.patterns import (
     NUMBER_STARTS,
     WORD_ENDS,
@@ -25,7 +25,7 @@ LAST_DAY = 31
 LAST_MONTH = 13
 """Ethiopian years have thirteen months."""
 FIRST_LIKELY_YEAR = 1800
-"""A four-digit number below it is a year only where an era or a calendar says so."""
+"""A four-digit number below it is a year only where a word beside it says so: an era, a calendar, a month."""
 
 DAY_MONTH_YEAR = r"(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})(?P=mark)(?P<last_year>\d{4})"
 YEAR_MONTH_DAY = r"(?P<first_year>\d{4})(?P<dash>[/-])(?P<third>\d{1,2})(?P=dash)(?P<fourth>\d{1,2})"
@@ -45,8 +45,14 @@ def date_reader(lexicon: Lexicon) -> Rule:
     day_year = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}})/(\d{{4}})(?=[{LETTER}]{{0,4}} (?:{any_of(lexicon.eras)}))")
     document = re.compile(rf"(?:{any_of(lexicon.numbered_documents)})[{LETTER}]{{0,3}} $")
 
+    days_of_month = re.compile(
+        rf"({WORD_STARTS}{prefix_of(lexicon)}(?:{any_of(lexicon.months)}) \d{{1,2}}) ?- ?(\d{{1,2}})"
+        r"[ /](?=\d{4}(?!\d))"
+    )
+
     def read_dates(text: str) -> str:
         """`መስከረም 15/2015` -> `መስከረም 15 ቀን 2015`, `15/1/2015` -> `15፣ 1፣ ሁለት ሺህ አስራ አምስት`"""
+        text = days_of_month.sub(rf"\1 {lexicon.to} \2 {day} ", text)
         text = month_day_year.sub(rf"\1 {day} ", text)
         text = day_year.sub(
             lambda match: match[0] if document.search(before(match)) else f"{match[1]} {day} {match[2]}", text
@@ -70,16 +76,17 @@ def date_reader(lexicon: Lexicon) -> Rule:
     return read_dates
 
 
-def year_reader(lexicon: Lexicon) -> Rule:
+def year_reader(lexicon: Lexicon, years: Years) -> Rule:
     """The rule that tells years from counts, and reads those before 2000 in hundreds, as in speech."""
     ordinal_affix = re.compile(lexicon.ordinal_affix)
     year = re.compile(rf"{NUMBER_STARTS}(1[1-9]\d\d){affix_of(lexicon)}(?![\d/]|[.,:-]\d)")
     prefix = prefix_of(lexicon)
-    contexts = rf"(?:{any_of(lexicon.year_contexts)})[{LETTER}]{{0,4}}|{lexicon.day}|{lexicon.slash}"
+    contexts = rf"(?:{any_of(years.contexts)})[{LETTER}]{{0,4}}|{lexicon.day}|{lexicon.slash}"
     stated_before = re.compile(rf"{WORD_STARTS}{prefix}(?:{contexts})[ ,]{{0,2}}{prefix}$")
     stated_after = re.compile(rf" (?:{any_of(lexicon.eras)})")
     hinted_before = prefix_before(lexicon)
-    hinted_after = re.compile(rf" (?:{any_of(lexicon.year_followers)})")
+    year_and = re.compile(rf"(?<!\d)1[89]\d\d {lexicon.and_} $")
+    hinted_after = re.compile(rf" (?:{any_of(years.followers)})")
     counted = (*lexicon.units.values(), *lexicon.currencies.values(), *lexicon.count_followers)
     count_after = re.compile(rf" (?:{any_of(counted)})")
 
@@ -94,12 +101,14 @@ def year_reader(lexicon: Lexicon) -> Rule:
         return lexicon.numbers.add_affix(lexicon.numbers.spell_year(int(match[1])), affix)
 
     def is_stated(match: re.Match[str]) -> bool:
-        if match["affix"] and match["affix"].startswith(lexicon.decade_affix) and match[1].endswith("0"):
+        if match["affix"] and match["affix"].startswith(years.decade_affix) and match[1].endswith("0"):
             return True
         return bool(stated_before.search(before(match)) or stated_after.match(after(match)))
 
     def is_likely(match: re.Match[str]) -> bool:
-        hinted = hinted_before.search(before(match)) or hinted_after.match(after(match))
+        hinted = (
+            hinted_before.search(before(match)) or year_and.search(before(match)) or hinted_after.match(after(match))
+        )
         return bool(int(match[1]) >= FIRST_LIKELY_YEAR and hinted and not count_after.match(after(match)))
 
     return read_years

@@ -6,7 +6,16 @@ import re
 
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import AMOUNT, NOTHING, NUMBER_STARTS, WORD_STARTS, any_of, before, range_opener
+from xtts_plugins.ethiopic.patterns import (
+    AMOUNT,
+    NOTHING,
+    NUMBER_STARTS,
+    WORD_STARTS,
+    after,
+    any_of,
+    before,
+    range_opener,
+)
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
 RATIO = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}):(\d{{1,3}}(?:,\d{{3}})+|\d)(?![\d:/-]|[.,]\d)")
@@ -15,6 +24,8 @@ SLASH_BETWEEN_NUMBERS = re.compile(r"(?<=\d) ?/ ?(?=\d)")
 DENOMINATORS = (*range(2, 11), 100, 1000)
 """Of fractions that are read as such; `40/60` is two numbers."""
 HIGHEST_SCORE = 30
+"""Where nothing but the numbers tells that it is a score."""
+SCORE_DIGITS = 3
 SCORE_WINDOW = 80
 """Characters around a pair in which a word about a game makes it a score."""
 
@@ -24,6 +35,7 @@ def score_reader(lexicon: Lexicon) -> Rule:
     score = lexicon.score
     spelled = re.compile(rf"{NUMBER_STARTS}(\d{{1,3}}) {score} (?=\d{{1,3}}(?![\d/:.,]))")
     from_before = re.compile(rf"{WORD_STARTS}{lexicon.from_}$") if lexicon.from_ else re.compile(NOTHING)
+    counted = re.compile(rf" (?:{any_of(lexicon.count_followers)})")
     word_of_game = re.compile(any_of(lexicon.score_words))
 
     def read_scores(text: str) -> str:
@@ -33,15 +45,13 @@ def score_reader(lexicon: Lexicon) -> Rule:
         return DASHED_PAIR.sub(lambda match: f"{match[1]} {score}{match[2]}" if is_score(match) else match[0], text)
 
     def is_score(match: re.Match[str]) -> bool:
-        if any(not number.isdecimal() or len(number) > 2 for number in match.groups()):
+        if any(not number.isdecimal() or len(number) > SCORE_DIGITS for number in match.groups()):
             return False
-        first, second = map(int, match.groups())
-        if from_before.search(before(match)):
-            return False
-        if max(first, second) > HIGHEST_SCORE:
+        if from_before.search(before(match)) or counted.match(after(match)):
             return False
         around = match.string[max(0, match.start() - SCORE_WINDOW) : match.end() + SCORE_WINDOW]
-        return not 0 < first < second or bool(word_of_game.search(around))
+        first, second = map(int, match.groups())
+        return bool(word_of_game.search(around)) or (max(first, second) <= HIGHEST_SCORE and not 0 < first < second)
 
     return read_scores
 
@@ -58,9 +68,15 @@ def range_reader(lexicon: Lexicon) -> Rule:
         return dashed.sub(spell, text)
 
     def spell(match: re.Match[str]) -> str:
+        if descends(match[2], match[3]):
+            return match[0]
         from_ = "" if opener.search(before(match)) else lexicon.from_
         symbol, first, second = match.groups(default="")
         return f"{from_}{first} {lexicon.to} {second}{symbol}"
+
+    def descends(first: str, second: str) -> bool:
+        """No range: `88-76`. But `1998-99` is one, its second year shortened."""
+        return len(first) == len(second) and first.isdecimal() and second.isdecimal() and first > second
 
     return read_ranges
 
