@@ -18,7 +18,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from xtts_framework.plugins import FreezingPlan, LanguagePack, TextProblem, load_plugins
-from xtts_framework.plugins.contract.candidate import Candidate
+from xtts_framework.plugins.contract import installed
+from xtts_framework.plugins.contract.candidate import Candidate, show_apart
 from xtts_framework.plugins.contract.checks import CHECKS, Outcome, examine
 from xtts_framework.plugins.contract.pace import CHARACTERS, Timing, find_complaints
 
@@ -314,7 +315,7 @@ def test_a_reading_that_depends_on_the_process_is_found(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("seconds", "before", "found"),
-    [(0.05, 0.0005, False), (0.3, 0.005, True), (0.3, 0.03, False), (0.7, 0.1, True)],
+    [(0.05, 0.0005, False), (0.2, 0.005, True), (0.2, 0.02, False), (0.7, 0.1, True)],
     ids=["too short to tell", "quadratic but fast", "linear", "slow"],
 )
 def test_time_is_judged_by_its_growth_and_by_a_limit(seconds: float, before: float, found: bool) -> None:
@@ -326,7 +327,7 @@ def test_time_is_judged_by_its_growth_and_by_a_limit(seconds: float, before: flo
 TIMED = ("am", "ti", "en")
 
 
-@pytest.mark.parametrize("code", sorted(load_plugins()._found.packs))
+@pytest.mark.parametrize("code", sorted(code for info in load_plugins().infos for code in info.languages))
 def test_built_in_packs_keep_every_promise(code: str) -> None:
     """All are checked in full; of those that share one way of reading, English alone is timed."""
     outcomes = examine_all(type(load_plugins().pack(code, {})), timed=code in TIMED)
@@ -416,11 +417,73 @@ def test_the_command_reports_what_would_take_a_process_down(
     assert words in complaints(parts)[promise]
 
 
-def test_a_pack_that_never_comes_back_is_a_report(install: Install) -> None:
-    folder = install("acme", plugin(splitting="while 'b' in text: pass"))
-    status, parts, _ = run_check(folder, "acme", "--limit", "8")
-    assert status == 1
-    assert "not finished" in complaints(parts)["takes_linear_time"]
+@pytest.mark.parametrize(
+    ("sabotage", "promise"),
+    [
+        ({"splitting": "while 'b' in text: pass"}, "takes_linear_time"),
+        ({"before": "while True: pass"}, "loads_without_torch"),
+    ],
+    ids=["in use", "at import"],
+)
+def test_a_plugin_that_never_comes_back_is_a_report_after_its_processor_time(
+    install: Install, monkeypatch: pytest.MonkeyPatch, sabotage: dict[str, str], promise: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install("acme", plugin(**sabotage))))
+    monkeypatch.setattr(installed, "WALL_CLOCK", 30)  # so that a busy machine makes no difference
+    outcomes = [outcome for part in installed.check_installed("acme", {}, 3) for outcome in part.outcomes]
+    (breach,) = (breach for outcome in outcomes for breach in outcome.breaches)
+    assert breach.check == promise
+    assert "not finished" in breach.detail and "processor time" in breach.detail
+
+
+def test_a_pack_that_only_waits_is_unfinished_and_not_called_broken(install: Install) -> None:
+    folder = install("acme", plugin(splitting="import time; time.sleep(3600)"))
+    status, parts, _ = run_check(folder, "acme", "--limit", "3")
+    assert (status, complaints(parts)) == (1, {})
+    assert "stopped after 6 s" in parts["xx"]["takes_linear_time"]["unfinished"]
+
+
+def test_two_readings_that_look_alike_are_told_apart() -> None:
+    assert show_apart("b" * 80 + "\u00e9", "b" * 80 + "e\u0301") == (
+        "…" + ascii("b" * 20 + "\u00e9"),
+        "…" + ascii("b" * 20 + "e\u0301"),
+    )
+    assert show_apart("a", None) == ("'a'", "None")
+
+
+OPTIONS = """
+    from pydantic import BaseModel, ConfigDict
+    class Choice(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        vowels: str = "long"
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "told"),
+    [
+        ("vowel=short", 1, "did you mean 'vowels'?"),
+        ('{"vowels": 3}', 1, "vowels"),
+        ("vowels=broken", 1, "'xx': the pack cannot be set up: ValueError: not these"),
+        ("vowels", 2, "expected KEY=VALUE"),
+        ("vowels=[", 2, "cannot be understood"),
+    ],
+)
+def test_options_that_the_pack_does_not_take_are_the_users_mistake(
+    install: Install, option: str, status: int, told: str
+) -> None:
+    init = """
+        Options = Choice
+        def __init__(self, options):
+            super().__init__(options)
+            if options.vowels == "broken":
+                raise ValueError("not these")
+    """
+    source = plugin(before=OPTIONS).replace('name = "Example"', f'name = "Example"{init}', 1)
+    ended, _, errors = run_check(install("acme", source), "xx", "--options", option, "--limit", "60")
+    assert ended == status
+    assert told in errors
+    assert "Traceback" not in errors
 
 
 def test_a_plugin_of_listeners_is_checked_for_its_hooks(install: Install) -> None:

@@ -69,7 +69,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
+    except click.Abort as abort:
+        if isinstance(abort.__cause__, _Terminated):
+            sys.exit(128 + signal.SIGTERM)
         click.echo("aborted", err=True)
         sys.exit(130)
     except click.ClickException as error:
@@ -82,7 +84,11 @@ def main() -> None:
         sys.exit(1)
 
 
+class _Terminated(KeyboardInterrupt):
+    """Somebody asks the command to end, as Ctrl-C does: no plugin under way is to blame, and none may hold it up."""
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     """End by way of every `finally`: a cancelled job leaves nothing unfinished. Training saves first, instead."""
     click.echo("terminated", err=True)
-    sys.exit(128 + number)
+    raise _Terminated

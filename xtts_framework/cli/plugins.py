@@ -1,10 +1,12 @@
-"""`xtts plugins`: what is installed."""
+"""`xtts plugins`: lists, checks and begins plugins."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from xtts_framework.cli.options import parse_options
 
 
 @click.group("plugins")
@@ -40,34 +42,36 @@ def list_plugins(as_json: bool) -> None:
 
 @command.command("check")
 @click.argument("name")
+@click.option("--options", multiple=True, metavar="KEY=VALUE", help="Option of the language pack, or a JSON object.")
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the pack, as in language.options."
+    "--limit",
+    "limit_s",
+    type=click.IntRange(min=1),
+    default=9,
+    show_default=True,
+    help="Processor seconds that a plugin may take, and each of its packs.",
 )
-@click.option("--limit", "limit_s", default=8.5, show_default=True, help="Seconds a plugin with one pack may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
-def check(name: str, options: tuple[str, ...], limit_s: float, as_json: bool) -> None:
+def check(name: str, options: tuple[str, ...], limit_s: int, as_json: bool) -> None:
     """Check an installed plugin and its packs against the contract. NAME is the plugin's, or a language code.
 
-    Needs no GPU, weights or network. Ends with status 1 when a promise is broken.
+    Needs no GPU, weights or network. Ends with status 1 when a promise is broken, or a check did not finish.
     """
     import json
     import sys
 
-    import yaml
-
     from xtts_framework.plugins.contract.installed import check_installed
 
-    pairs = (option.partition("=") for option in options)
-    broken = False
+    failed = False
     parts = []
-    for part in check_installed(name, {key: yaml.safe_load(value) for key, _, value in pairs}, limit_s):
-        broken = broken or part.broken
+    for part in check_installed(name, parse_options(options), limit_s):
+        failed = failed or part.failed
         parts.append(part.as_json())
         if not as_json:
             click.echo("\n".join(part.lines()))
     if as_json:
         click.echo(json.dumps(parts, ensure_ascii=False, indent=2))
-    if broken:
+    if failed:
         sys.exit(1)
 
 

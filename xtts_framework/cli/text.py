@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xtts_framework.cli.options import parse_options
+
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
@@ -100,7 +102,7 @@ def _prepare(
             raise click.UsageError("--bundle brings its own vocabulary and options; leave --vocab and --options out")
         pack, vocab = _open_bundle(plugins, bundle, language)
     elif language:
-        pack = plugins.pack(language, _parse_options(options))
+        pack = plugins.pack(language, parse_options(options))
     else:
         known = ", ".join(sorted(code for info in plugins.infos for code in info.languages))
         raise click.UsageError(f"name the language of the text with --language; installed: {known or 'none'}")
@@ -120,25 +122,6 @@ def _open_bundle(plugins: Plugins, folder: Path, language: str | None) -> tuple[
     if code not in packs:
         raise UserError(f"{folder}: choose one of its languages with --language: {', '.join(packs)}.")
     return packs[code], folder / "vocab.json"
-
-
-def _parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Options as in `language.options` of the configuration: values are YAML, and so is JSON."""
-    import yaml
-
-    parsed: dict[str, Any] = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        try:
-            if option.lstrip().startswith("{"):
-                parsed |= yaml.safe_load(option)
-            elif equals:
-                parsed[key.strip()] = yaml.safe_load(value)
-            else:
-                raise click.UsageError(f"--options {option}: expected KEY=VALUE or a JSON object")
-        except yaml.YAMLError as error:
-            raise click.UsageError(f"--options {option}: cannot be understood: {error}") from error
-    return parsed
 
 
 def _describe(line: int, reading: Reading, steps: Sequence[Step], encoding: Encoding | None) -> dict[str, Any]:

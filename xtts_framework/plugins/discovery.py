@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -130,7 +131,8 @@ def describe_entry_point(entry_point: EntryPoint) -> PluginInfo:
     distribution = entry_point.dist
     if distribution is None:
         return PluginInfo(entry_point.name, UNKNOWN, UNKNOWN)
-    return PluginInfo(entry_point.name, distribution.name, distribution.version)
+    metadata = distribution.metadata  # without its file, all of it is None
+    return PluginInfo(entry_point.name, metadata["Name"] or UNKNOWN, metadata["Version"] or UNKNOWN)
 
 
 def refuse_shared_name(entry_point: EntryPoint, installed: list[EntryPoint]) -> None:
@@ -146,12 +148,24 @@ def refuse_shared_name(entry_point: EntryPoint, installed: list[EntryPoint]) -> 
         raise PluginFailure(f"{others} has a plugin of the same name; uninstall one of the packages")
 
 
+def find_target(entry_point: EntryPoint) -> str:
+    """What a plugin's entry point names: `module`, or `module:attribute`.
+
+    Raises:
+        PluginFailure: it names nothing that could be imported.
+    """
+    if not entry_point.pattern.match(entry_point.value):
+        raise PluginFailure(f"its entry point {entry_point.value!r} is malformed; expected MODULE or MODULE:OBJECT")
+    return f"{entry_point.module}:{entry_point.attr}" if entry_point.attr else entry_point.module
+
+
 def import_plugin(entry_point: EntryPoint) -> object:
     """Import a plugin.
 
     Raises:
         PluginFailure: it cannot be imported.
     """
+    find_target(entry_point)
     with _failing("cannot be imported"):
         return entry_point.load()
 
@@ -209,7 +223,9 @@ def describe_error(error: BaseException) -> str:
     """`ImportError: No module named 'x'`, printable whatever the error holds."""
     try:
         message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
@@ -222,9 +238,13 @@ def _new_manager() -> pluggy.PluginManager:
 
 @contextlib.contextmanager
 def _failing(what: str) -> Iterator[None]:
-    """Turn all that a plugin raises into a failure; some raise what is no `Exception`. Ctrl-C stays Ctrl-C."""
+    """Turn all that a plugin raises into a failure; some raise what is no `Exception`. Ctrl-C stays Ctrl-C.
+
+    What the plugin prints goes to stderr: stdout is the command's own, and may be read by a program.
+    """
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -263,7 +283,7 @@ def _expect_pack(pack: object) -> type[LanguagePack]:
         raise ValueError(f"{pack.__name__}.code: expected a language code such as 'am' or 'zh-cn', found {code!r}")
     if not isinstance(getattr(pack, "name", None), str):
         raise ValueError(f"{pack.__name__}.name: expected the language's English name, such as 'Amharic'")
-    if not isinstance(pack.api_version, int):
+    if type(pack.api_version) is not int:  # True is one, too
         raise ValueError(f"{pack.__name__}.api_version: expected a whole number, found {pack.api_version!r}")
     if not (inspect.isclass(pack.Options) and issubclass(pack.Options, BaseModel)):
         raise TypeError(f"{pack.__name__}.Options: expected a pydantic model, found {pack.Options!r}")

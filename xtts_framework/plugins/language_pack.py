@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from xtts_framework.plugins.sentences import split_text
 
 API_VERSION = 1
-"""Version of this class and of the hooks; raised when a pack written for an older one would no longer work."""
+"""Version of this class, which packs state; raised when a pack written for an older one would no longer work.
+
+Hooks need none: their arguments only ever grow.
+"""
 
 Rule = Callable[[str], str]
 """One step of a normalisation: a named function from text to text."""

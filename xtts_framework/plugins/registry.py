@@ -145,7 +145,7 @@ class Plugins:
             [
                 f"language {code!r}: no installed pack knows it. Installed: {installed}.",
                 *(["Plugins that do not work:", *broken] if broken else []),
-                "Install its pack, or write one: docs/writing-a-pack.md.",
+                "  Install its pack, or begin one with `xtts plugins new`.",
             ]
         )
 

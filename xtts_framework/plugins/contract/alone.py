@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,20 @@ def load_alone(target: str, options: Mapping[str, Any], texts: Sequence[str]) ->
         return Answer(f"not finished after {LIMIT_S:.0f} s", [], [], [])
     if done.returncode == 0:
         return Answer(**pickle.loads(done.stdout))
-    last_words = done.stderr.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2] or "it said nothing"
-    return Answer(f"the process ended with status {done.returncode}: {last_words}", [], [], [])
+    return Answer(describe_end(done.returncode, done.stderr.decode("utf-8", "backslashreplace")), [], [], [])
+
+
+def describe_end(status: int, errors: str) -> str:
+    """How a process ended that has failed.
+
+    Args:
+        status: its exit status; below 0 the signal that ended it.
+        errors: what it wrote on stderr.
+    """
+    if status == -signal.SIGXCPU:
+        return "not finished within the processor time that it may take"
+    last_words = errors.strip().rpartition("\n")[2] or "it said nothing"
+    return f"the process ended with status {status}: {last_words}"
 
 
 class _Refusing(Loader):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -12,11 +14,12 @@ from xtts_framework.plugins.contract.alone import Answer, load_alone
 from xtts_framework.plugins.contract.odd_texts import ODD_TEXTS, draw_texts
 from xtts_framework.plugins.contract.pace import find_slowness
 from xtts_framework.plugins.discovery import describe_error
-from xtts_framework.plugins.language_pack import LanguagePack
+from xtts_framework.plugins.language_pack import LanguagePack, TextProblem
 
 DRAWN_TEXTS = 300
 FEW_TEXTS = 20
 SHOWN_CHARACTERS = 60
+SHOWN_BEFORE = 20
 SHOWN_VALUES = 10
 
 
@@ -107,17 +110,29 @@ class Candidate:
         for reading in reversed(self.readings):
             again = self.normalize(reading.raw)
             if again != reading.normalized:
-                yield f"normalize({show(reading.raw)}) gives {show(reading.normalized)}, the second time {show(again)}"
+                first, second = show_apart(reading.normalized, again)
+                yield f"normalize({show(reading.raw)}) gives {first}, the second time {second}"
                 continue
             elsewhere = self.normalize(reading.raw, other)
             if elsewhere != again:
-                yield f"normalize({show(reading.raw)}) gives {show(again)}, in another instance {show(elsewhere)}"
+                here, there = show_apart(again, elsewhere)
+                yield f"normalize({show(reading.raw)}) gives {here}, in another instance {there}"
 
     @cached_property
     def accepted(self) -> list[Reading]:
         """The readings in which the pack finds no problem."""
         _ = self.alphabet  # the default `check` needs it
-        return [reading for reading in self.steady_readings if self.check(reading) == []]
+        accepted = [reading for reading in self.steady_readings if self.check(reading) == []]
+        if self.steady_readings and not accepted:
+            last = self.steady_readings[-1]
+            raise Uncheckable(f"the pack accepts no text; of {show(last.raw)} it says {self._show_refusal(last)}")
+        return accepted
+
+    def _show_refusal(self, reading: Reading) -> str:
+        problems = self.check(reading)
+        if not isinstance(problems, list) or not all(isinstance(problem, TextProblem) for problem in problems):
+            return show(problems)
+        return "; ".join(f"{problem.code}: {problem.detail}" for problem in problems)
 
     def normalize(self, text: str, instance: LanguagePack | None = None) -> Any:
         """What the pack makes of a text, or the exception it raises."""
@@ -158,6 +173,18 @@ def show(value: object) -> str:
         return shown
     length = f" ({len(value)} characters)" if isinstance(value, str) else ""
     return f"{shown[:SHOWN_CHARACTERS]}…{length}"
+
+
+def show_apart(left: object, right: object) -> tuple[str, str]:
+    """Two different values for a person. Texts begin shortly before they differ; look-alikes are escaped."""
+    if not (isinstance(left, str) and isinstance(right, str)):
+        return show(left), show(right)
+    equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    start = max(0, len(list(equal)) - SHOWN_BEFORE)
+    beginning = "…" if start else ""
+    alike = unicodedata.normalize("NFC", left) == unicodedata.normalize("NFC", right)
+    first, second = ((ascii if alike else repr)(text[start : start + SHOWN_CHARACTERS]) for text in (left, right))
+    return f"{beginning}{first}", f"{beginning}{second}"
 
 
 def show_all(values: Iterable[object]) -> str:

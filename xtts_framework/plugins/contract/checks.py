@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from xtts_framework.plugins.contract.candidate import Candidate, Reading, Uncheckable, show, show_all
+from xtts_framework.plugins.contract.alone import Answer
+from xtts_framework.plugins.contract.candidate import Candidate, Reading, Uncheckable, show, show_all, show_apart
 from xtts_framework.plugins.discovery import LANGUAGE_CODE, describe_error, find_plugins
 from xtts_framework.plugins.language_pack import API_VERSION, FreezingPlan, LanguagePack, TextProblem
 
@@ -44,11 +45,13 @@ class Outcome:
 
     Args:
         skipped: why it could not be made; another check tells what has to be mended.
+        unfinished: why it came to no end, though the pack may be sound.
     """
 
     check: str
     breaches: tuple[Breach, ...] = ()
     skipped: str | None = None
+    unfinished: str | None = None
 
 
 Check = Callable[[Candidate], Iterable[str]]
@@ -66,7 +69,7 @@ def states_its_code_and_name(candidate: Candidate) -> Iterator[str]:
 def states_its_api_version(candidate: Candidate) -> Iterator[str]:
     """`api_version` is written in the pack, as a number, and is this framework's."""
     version = candidate.pack.api_version
-    if version != API_VERSION or not isinstance(version, int):
+    if version != API_VERSION or type(version) is not int:  # True is one, too
         yield f"api_version: found {version!r}, this xtts-framework has API version {API_VERSION}"
     elif not any("api_version" in vars(kind) for kind in candidate.pack.__mro__ if kind not in LanguagePack.__mro__):
         yield f"api_version: write `api_version = {API_VERSION}` in the class, so that it stays what it is"
@@ -81,16 +84,12 @@ def is_the_only_pack_of_its_language(candidate: Candidate) -> Iterator[str]:
 
 def loads_without_torch(candidate: Candidate) -> Iterator[str]:
     """The module can be imported where torch and TTS are not installed."""
-    if candidate.loaded_alone.error:
-        asked = ", ".join(candidate.loaded_alone.heavy_at_load)
-        hint = f" It imports {asked}: do so within the method that needs it." if asked else ""
-        yield f"{candidate.pack.__module__} cannot be imported without torch: {candidate.loaded_alone.error}.{hint}"
+    yield from complain_of_failed_load(candidate.loaded_alone, candidate.pack.__module__)
 
 
 def imports_no_torch_at_load(candidate: Candidate) -> Iterator[str]:
     """Importing the module imports no torch, TTS or transformers, not even where they are installed."""
-    if candidate.loaded_alone.heavy_at_load and not candidate.loaded_alone.error:
-        yield f"{candidate.pack.__module__} imports {', '.join(candidate.loaded_alone.heavy_at_load)} when it is loaded"
+    yield from complain_of_heavy_load(candidate.loaded_alone, candidate.pack.__module__)
 
 
 def imports_no_torch_to_normalize(candidate: Candidate) -> Iterator[str]:
@@ -204,7 +203,8 @@ def normalize_is_pure(candidate: Candidate) -> Iterator[str]:
         return
     for here, there in zip(candidate.readings, elsewhere, strict=False):
         if there is not None and there != here.normalized:
-            yield f"normalize({show(here.raw)}) gives {show(here.normalized)}, in another process {show(there)}"
+            first, second = show_apart(here.normalized, there)
+            yield f"normalize({show(here.raw)}) gives {first}, in another process {second}"
 
 
 def normalize_is_idempotent(candidate: Candidate) -> Iterator[str]:
@@ -212,7 +212,8 @@ def normalize_is_idempotent(candidate: Candidate) -> Iterator[str]:
     for reading in candidate.steady_readings:
         again = candidate.normalize(reading.normalized)
         if isinstance(again, str) and again != reading.normalized:
-            yield f"normalize({show(reading.raw)}) gives {show(reading.normalized)}, and that gives {show(again)}"
+            once, twice = show_apart(reading.normalized, again)
+            yield f"normalize({show(reading.raw)}) gives {once}, and that gives {twice}"
 
 
 def normalize_is_blind_to_case(candidate: Candidate) -> Iterator[str]:
@@ -220,7 +221,8 @@ def normalize_is_blind_to_case(candidate: Candidate) -> Iterator[str]:
     for reading in candidate.steady_readings:
         lower = candidate.normalize(reading.raw.lower())
         if isinstance(lower, str) and lower != reading.normalized:
-            yield f"normalize({show(reading.raw)}) gives {show(reading.normalized)}, in lower case {show(lower)}"
+            as_written, lowered = show_apart(reading.normalized, lower)
+            yield f"normalize({show(reading.raw)}) gives {as_written}, in lower case {lowered}"
 
 
 def check_takes_any_text(candidate: Candidate) -> Iterator[str]:
@@ -303,7 +305,7 @@ def splits_without_loss(candidate: Candidate) -> Iterator[str]:
 
 
 def takes_linear_time(candidate: Candidate) -> Iterator[str]:
-    """1 MB of text is normalised, checked and split in a few seconds each, and twice as much in twice the time."""
+    """Time grows with the length of a text, not faster, and 1 MB takes a few seconds."""
     yield from candidate.slowness
 
 
@@ -370,6 +372,20 @@ def examine(candidate: Candidate, check: Check) -> Outcome:
     except Exception as error:
         details = [describe_error(error)]
     return Outcome(name, tuple(Breach(name, detail) for detail in details))
+
+
+def complain_of_failed_load(answer: Answer, module: str) -> Iterator[str]:
+    """What `loads_without_torch` finds in a module that has been loaded alone."""
+    if answer.error:
+        asked = ", ".join(answer.heavy_at_load)
+        hint = f". It imports {asked}: do so within the function that needs it" if asked else ""
+        yield f"{module} cannot be imported without torch: {answer.error}{hint}"
+
+
+def complain_of_heavy_load(answer: Answer, module: str) -> Iterator[str]:
+    """What `imports_no_torch_at_load` finds in a module that has been loaded alone."""
+    if answer.heavy_at_load and not answer.error:
+        yield f"{module} imports {', '.join(answer.heavy_at_load)} when it is loaded"
 
 
 def _elements_of(candidate: Candidate) -> list[Any]:

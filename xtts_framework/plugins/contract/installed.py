@@ -3,7 +3,7 @@
 A plugin that hangs, or ends the process that loads it, becomes a report. The process of one plugin, or of one of its
 packs, writes a line of JSON before each check and one after it:
 
-    python -m xtts_framework.plugins.contract.installed NAME DISTRIBUTION [LANGUAGE OPTIONS]
+    python -m xtts_framework.plugins.contract.installed LIMIT_S NAME DISTRIBUTION [LANGUAGE OPTIONS]
 """
 
 from __future__ import annotations
@@ -12,19 +12,28 @@ import contextlib
 import functools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, TextIO
 
+from xtts_framework.config import parse_config
 from xtts_framework.errors import UserError
-from xtts_framework.plugins.contract.alone import load_alone
-from xtts_framework.plugins.contract.candidate import Candidate
-from xtts_framework.plugins.contract.checks import CHECKS, LOADING_CHECKS, Breach, Outcome, examine
+from xtts_framework.plugins.contract.alone import describe_end, load_alone
+from xtts_framework.plugins.contract.candidate import Candidate, Uncheckable
+from xtts_framework.plugins.contract.checks import (
+    CHECKS,
+    LOADING_CHECKS,
+    Breach,
+    Outcome,
+    complain_of_failed_load,
+    complain_of_heavy_load,
+    examine,
+)
 from xtts_framework.plugins.discovery import (
     DISABLED_VARIABLE,
     PluginFailure,
@@ -33,6 +42,7 @@ from xtts_framework.plugins.discovery import (
     disabled_names,
     find_entry_points,
     find_plugins,
+    find_target,
     import_plugin,
     read_hooks,
     read_packs,
@@ -40,8 +50,8 @@ from xtts_framework.plugins.discovery import (
 )
 from xtts_framework.plugins.language_pack import LanguagePack
 
-LIMIT_S = 8.5
-"""What checking a plugin and its first pack may take, and each further pack."""
+WALL_CLOCK = 2
+"""Times its processor time that a process may take by the clock on the wall: it may have to wait for others."""
 
 
 @dataclass(frozen=True)
@@ -53,47 +63,47 @@ class Part:
     outcomes: tuple[Outcome, ...]
 
     @property
-    def broken(self) -> bool:
-        return any(outcome.breaches for outcome in self.outcomes)
+    def failed(self) -> bool:
+        """Whether a promise is broken, or a check came to no end."""
+        return any(outcome.breaches or outcome.unfinished for outcome in self.outcomes)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {"plugin": asdict(self.info), "language": self.language, "checks": [asdict(o) for o in self.outcomes]}
 
     def lines(self) -> Iterator[str]:
-        """For a person: each check with `ok`, `BROKEN` and how, or `skipped` and why."""
+        """For a person: each check with `ok`, `BROKEN` and how, `skipped` or `unfinished` and why."""
         yield f"language {self.language}" if self.language else str(self.info)
         for outcome in self.outcomes:
             if outcome.breaches:
                 yield f"  BROKEN   {outcome.check}"
                 yield from (f"           {breach.detail}" for breach in outcome.breaches)
+            elif outcome.unfinished:
+                yield f"  unfinished  {outcome.check}: {outcome.unfinished}"
             elif outcome.skipped:
                 yield f"  skipped  {outcome.check}: {outcome.skipped}"
             else:
                 yield f"  ok       {outcome.check}"
 
 
-def check_installed(name: str, options: Mapping[str, Any], limit_s: float = LIMIT_S) -> Iterator[Part]:
+def check_installed(name: str, options: Mapping[str, Any], limit_s: int) -> Iterator[Part]:
     """Check all installed plugins of a name, or those that offer a language.
 
     Args:
         name: of an entry point, or a language code; then only the packs of this language are checked.
         options: for the packs, as under `language.options`.
-        limit_s: seconds for a plugin and its first pack, and for each further pack.
+        limit_s: processor seconds for a plugin, and for each of its packs.
     Raises:
-        UserError: nothing installed has that name, or it is switched off.
+        UserError: nothing installed has that name, it is switched off, or a pack does not take the options.
     """
     infos, language = _find_plugins_called(name)
     for info in infos:
-        started = time.monotonic()
         outcomes, languages = _run([info.name, info.distribution], limit_s)
         yield Part(info, None, outcomes)
         for code in languages:
             if language in (None, code):
-                left = limit_s - (time.monotonic() - started)
-                outcomes, _ = _run([info.name, info.distribution, code, json.dumps(dict(options))], left)
+                outcomes, _ = _run([info.name, info.distribution, code, json.dumps(dict(options))], limit_s)
                 yield Part(info, code, outcomes)
-                started = time.monotonic()
 
 
 def _find_plugins_called(name: str) -> tuple[list[PluginInfo], str | None]:
@@ -114,30 +124,43 @@ def _find_plugins_called(name: str) -> tuple[list[PluginInfo], str | None]:
     )
 
 
-def _run(arguments: list[str], limit_s: float) -> tuple[tuple[Outcome, ...], list[str]]:
+def _run(arguments: list[str], limit_s: int) -> tuple[tuple[Outcome, ...], list[str]]:
     """Run one process; returns its outcomes, and the languages that it found."""
-    command = [sys.executable, "-m", "xtts_framework.plugins.contract.installed", *arguments]
+    command = [sys.executable, "-m", "xtts_framework.plugins.contract.installed", str(limit_s), *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    end = ""
+    in_time = True
     try:
-        lines, errors = process.communicate(timeout=limit_s)
+        lines, errors = process.communicate(timeout=WALL_CLOCK * limit_s)
     except subprocess.TimeoutExpired:
-        end = f"not finished after {limit_s:.0f} s"
+        in_time = False
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with whatever the plugin has started
-    if end:
-        lines, errors = process.communicate()
-    elif process.returncode != 0:
-        last_words = errors.strip().rpartition("\n")[2] or "without a word"
-        end = f"the process ended with status {process.returncode}: {last_words}"
-    return _read_lines(lines, end)
+    if not in_time:
+        lines, _ = process.communicate()
+        outcomes, languages, under_way = _read_lines(lines)
+        reason = (
+            f"stopped after {WALL_CLOCK * limit_s} s, though it had not used {limit_s} s of processor time: it waits "
+            f"for something, or this machine is busy; try again with --limit {4 * limit_s}"
+        )
+        return (*outcomes, Outcome(under_way, unfinished=reason)), languages
+    outcomes, languages, under_way = _read_lines(lines)
+    if process.returncode == 0:
+        return outcomes, languages
+    end = describe_end(process.returncode, errors)
+    if process.returncode == -signal.SIGXCPU:
+        end = f"not finished after {limit_s} s of processor time"
+    return (*outcomes, Outcome(under_way, (Breach(under_way, end),))), languages
 
 
-def _read_lines(lines: str, end: str) -> tuple[tuple[Outcome, ...], list[str]]:
-    """Outcomes and languages. `end` is what happened to the process: a breach of the check that was under way."""
+def _read_lines(lines: str) -> tuple[tuple[Outcome, ...], list[str], str]:
+    """Outcomes, languages, and the check that was under way when the process ended.
+
+    Raises:
+        UserError: the pack does not take the options.
+    """
     outcomes: list[Outcome] = []
     languages: list[str] = []
     under_way = "loads"
@@ -145,18 +168,20 @@ def _read_lines(lines: str, end: str) -> tuple[tuple[Outcome, ...], list[str]]:
         match json.loads(line):
             case {"languages": found}:
                 languages = found
+            case {"options": complaint}:
+                raise UserError(complaint)
             case {"check": check, "breaches": details, "skipped": skipped}:
                 breaches = tuple(Breach(check, breach["detail"]) for breach in details)
                 outcomes.append(Outcome(check, breaches, skipped))
             case {"check": check}:
                 under_way = check
-    if end:
-        outcomes.append(Outcome(under_way, (Breach(under_way, end),)))
-    return tuple(outcomes), languages
+    return tuple(outcomes), languages, under_way
 
 
 def _main() -> None:
-    name, distribution, *pack = sys.argv[1:]
+    limit_s, name, distribution, *pack = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # reaching the other limit would write one
+    resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s), int(limit_s) + 1))
     (entry_point,) = (
         entry_point
         for entry_point in find_entry_points()
@@ -174,21 +199,17 @@ def _main() -> None:
 def _check_plugin(entry_point: EntryPoint, answers: TextIO) -> None:
     """Whether the plugin takes part at all; the first failure ends it, for what follows needs it."""
     languages: list[str] = []
-    target = f"{entry_point.module}:{entry_point.attr}" if entry_point.attr else entry_point.module
-    load = functools.cache(lambda: load_alone(target, {}, []))
+    load = functools.cache(lambda: load_alone(find_target(entry_point), {}, []))
 
     def has_its_own_name() -> Iterable[str]:
         refuse_shared_name(entry_point, find_entry_points())
         return ()
 
     def loads_without_torch() -> Iterable[str]:
-        if load().error:
-            asked = f"; it imports {', '.join(load().heavy_at_load)}" if load().heavy_at_load else ""
-            yield f"cannot be imported without torch: {load().error}{asked}"
+        return complain_of_failed_load(load(), entry_point.module)
 
     def imports_no_torch_at_load() -> Iterable[str]:
-        if load().heavy_at_load:
-            yield f"imports {', '.join(load().heavy_at_load)} when it is loaded"
+        return complain_of_heavy_load(load(), entry_point.module)
 
     def implements_known_hooks() -> Iterable[str]:
         hooks = read_hooks(import_plugin(entry_point))
@@ -216,9 +237,26 @@ def _check_pack(entry_point: EntryPoint, language: str, options: Mapping[str, An
     _write(answers, {"check": "offers_packs"})
     packs: list[type[LanguagePack]] = [pack for pack in read_packs(import_plugin(entry_point)) if pack.code == language]
     for candidate in (Candidate(pack, options) for pack in packs):
-        for check in CHECKS[len(LOADING_CHECKS) :]:  # the plugin has passed these
-            _write(answers, {"check": check.__name__})
-            _write(answers, asdict(examine(candidate, check)))
+        if options and (complaint := _find_fault(candidate)):
+            _write(answers, {"options": complaint})
+            return
+        for check in CHECKS:
+            if check not in LOADING_CHECKS:  # the plugin has passed these
+                _write(answers, {"check": check.__name__})
+                _write(answers, asdict(examine(candidate, check)))
+
+
+def _find_fault(candidate: Candidate) -> str | None:
+    """Why the pack cannot be set up with the options it was given, or None."""
+    source = f"options of language {candidate.pack.code!r}"
+    try:
+        parse_config(dict(candidate.options), candidate.pack.Options, source=source)
+        candidate.set_up()
+    except UserError as error:
+        return str(error)
+    except Uncheckable as error:
+        return f"{source}: {error}"
+    return None
 
 
 def _write(answers: TextIO, line: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from xtts_framework.plugins.language_pack import LanguagePack
 SECONDS_PER_MILLION_CHARACTERS = 4.0
 """What normalising, checking and splitting may take each. 1 MB of text is at most a million characters."""
 LONGER = 6
-CHARACTERS = (2**11, 2**11 * LONGER, 2**11 * LONGER**2)
+CHARACTERS = (2**10, 2**10 * LONGER, 2**10 * LONGER**2)
 UNMEASURABLE_S = 0.1
 """Below this a busy machine makes more of a difference than the pack."""
 GROWTH = 3
