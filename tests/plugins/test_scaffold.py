@@ -178,6 +178,18 @@ def test_numbers_that_stand_alone_are_read_and_all_others_refuse_the_text(
         assert not set(DIGITS) & set(re.split(r"\W", normalized)), normalized
 
 
+def test_a_rule_before_read_numbers_reads_what_the_skeleton_leaves(package: Path, install: Callable[..., Path]) -> None:
+    decide_everything(package)
+    rule = 'def read_percent(text: str) -> str:\n    return regex.sub(r"(?<=\\d)%", " percent", text)'
+    edit(
+        package / MODULE,
+        {"RULES = (": f"{rule}\n\n\nRULES = (", "    read_numbers,": "    read_percent,\n    read_numbers,"},
+    )
+    install("tigre", (package / MODULE).read_text("utf-8"))
+    plugins = load_plugins()
+    assert plugins.read_text(plugins.pack("tig", {}), "Some 25%.") == ("some two five percent.", [])
+
+
 @pytest.mark.parametrize(
     ("name", "language", "english_name"),
     [("tigre", "tig", "Tigre"), ("norwegian-bokmal", "nb", "Norwegian (Bokmål)"), ("nko", "nqo", "N'Ko")],
