@@ -7,15 +7,16 @@ import re
 from xtts_framework.plugins import Rule
 from xtts_plugins.ethiopic.letters import BARE_CONSONANT, LETTER, ROW, any_ending, attach
 from xtts_plugins.ethiopic.lexicon import Lexicon
-from xtts_plugins.ethiopic.patterns import WORD_STARTS, any_of, prefix_of
+from xtts_plugins.ethiopic.patterns import WORD_ENDS, WORD_STARTS, any_of, prefix_of
 
 SHORTEST_WORD = 3
 """Ethiopic letters. A slash beside fewer is an abbreviation, known or not, and not a choice between words."""
 
 SLASH = re.compile(rf"(?<![{LETTER}a-z])([{LETTER}a-z]++) ?/ ?(?=([{LETTER}a-z]++)( ?\d)?)")
 SLASH_BETWEEN_LIKES = re.compile(rf"((?<=[{LETTER}a-z]) ?/ ?(?=[{LETTER}a-z])|(?<=\d) ?/ ?(?=\d))|/")
-LONGER = rf"\.[{LETTER}](?![{LETTER}a-z]| ?\d)|/[{LETTER}]"
+LONGER = rf"\.[{LETTER}](?![{LETTER}a-z]| ?\W?\d)|/[{LETTER}]"
 """The abbreviation goes on: `አ.አ` within `አ.አ.ዩ`."""
+ABBREVIATION_STARTS = rf"(?<![{LETTER}a-z./])"
 LATIN_SLASH = re.compile("(?<=[a-z]) ?/ ?(?=[a-z])")
 LATIN_LETTER = re.compile("[a-z]")
 
@@ -55,39 +56,41 @@ def ampersand_reader(lexicon: Lexicon) -> Rule:
 
 def expander(lexicon: Lexicon) -> Rule:
     """The rule that writes out a language's abbreviations."""
-    prefix, affixes = f"(?P<prefix>{prefix_of(lexicon)})", lexicon.affixes
-    by_consonants = {
-        _consonants(key): expansion for key, expansion in lexicon.abbreviations.items() if _varies(key, expansion)
-    }
-    patterns = "|".join(
-        _pattern(key, lexicon.abbreviations[key]) for key in sorted(lexicon.abbreviations, key=len, reverse=True)
-    )
-    abbreviation = re.compile(
-        rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{patterns})(?P<affix>{affixes})?(?![{LETTER}]|{LONGER})(?P<stop>\.?)"
-    )
-    first_part = re.compile(rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{any_of(lexicon.first_parts)})/(?=[{LETTER}]{{3}})")
-
-    calendar = re.compile(rf"{WORD_STARTS}{prefix}(?P<calendar>{any_of(lexicon.calendars)}) (?=\d)")
-    repeated = re.compile(
-        rf"{WORD_STARTS}(?:{any_of(name.split()[0] for name in lexicon.calendars)}) (?={any_of(lexicon.calendars)})"
-    )
-    label = re.compile(rf"(?<![{LETTER}a-z./]){prefix}(?P<key>{any_of(lexicon.number_labels)})\. ?(?=\d)")
-
-    def expand(match: re.Match[str]) -> str:
-        written = match["key"].replace("/", ".")
-        expansion = lexicon.abbreviations.get(written) or attach(by_consonants[_consonants(written)], written[-1])
-        stop = "" if "." in match["key"] else match["stop"]
-        return f"{match['prefix']}{expansion}{match['affix'] or ''}{stop}"
+    prefix = f"{ABBREVIATION_STARTS}(?P<prefix>{prefix_of(lexicon)})"
+    words, first_parts, labels = lexicon.abbreviations, lexicon.first_parts, lexicon.number_labels
+    by_consonants = {_consonants(key): word for key, word in words.items() if _varies(key, word)}
+    keys = "|".join(_pattern(key, words[key]) for key in sorted(words, key=len, reverse=True))
+    whole = re.compile(rf"{prefix}(?P<key>{keys})(?P<affix>{lexicon.affixes})?{WORD_ENDS}(?!{LONGER})(?P<stop>\.?)")
+    first_part = re.compile(rf"{prefix}(?P<key>{any_of(first_parts)})/(?=[{LETTER}]{{3}}|[{LETTER}]+ ?\d)")
+    label = re.compile(rf"{prefix}(?P<key>{any_of(labels)})\. ?(?=\d)")
 
     def expand_abbreviations(text: str) -> str:
-        """`ዶ/ር` -> `ዶክተር`, `በት/ቤቱ` -> `በትምህርት ቤቱ`, `ከእአአ 2014` -> `እንደ አውሮፓውያን አቆጣጠር ከ2014`"""
-        text = first_part.sub(lambda match: f"{match['prefix']}{lexicon.first_parts[match['key']]} ", text)
-        text = abbreviation.sub(expand, text)
-        text = repeated.sub("", text)
-        text = calendar.sub(lambda match: f"{match['calendar']} {match['prefix']}", text)
-        return label.sub(lambda match: f"{match['prefix']}{lexicon.number_labels[match['key']]} ", text)
+        """`ዶ/ር` -> `ዶክተር`, `ዓ.ም.` -> `ዓመተ ምህረት`, `በት/ቤቱ` -> `በትምህርት ቤቱ`, `ቁ. 5` -> `ቁጥር 5`"""
+        text = first_part.sub(lambda match: f"{match['prefix']}{first_parts[match['key']]} ", text)
+        text = whole.sub(expand, text)
+        return label.sub(lambda match: f"{match['prefix']}{labels[match['key']]} ", text)
+
+    def expand(match: re.Match[str]) -> str:
+        key = match["key"].replace("/", ".")
+        word = words.get(key) or attach(by_consonants[_consonants(key)], key[-1])
+        stop = "" if "." in match["key"] else match["stop"]
+        return f"{match['prefix']}{word}{match['affix'] or ''}{stop}"
 
     return expand_abbreviations
+
+
+def calendar_mover(lexicon: Lexicon) -> Rule:
+    """The rule that gives a calendar's prefix to the year behind it."""
+    calendars = any_of(lexicon.calendars)
+    first_words = any_of(name.split()[0] for name in lexicon.calendars)
+    said_twice = re.compile(rf"{WORD_STARTS}(?:{first_words}) (?={calendars})")
+    with_prefix = re.compile(rf"{WORD_STARTS}({prefix_of(lexicon)})({calendars}) (?=\d)")
+
+    def move_calendars(text: str) -> str:
+        """`ከእንደ አውሮፓውያን አቆጣጠር 2014` -> `እንደ አውሮፓውያን አቆጣጠር ከ2014`"""
+        return with_prefix.sub(r"\2 \1", said_twice.sub("", text))
+
+    return move_calendars
 
 
 def _consonants(key: str) -> tuple[str, int]:

@@ -9,7 +9,17 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xtts_framework.plugins import LanguagePack, Rule, TextProblem, UserError, find_unknown_characters
+from xtts_framework.plugins import (
+    LanguagePack,
+    Rule,
+    TextProblem,
+    UserError,
+    collapse_spaces,
+    compose,
+    find_unknown_characters,
+    lower_case,
+    strip_invisible,
+)
 from xtts_plugins.ethiopic import abbreviations, checks, latin, numerals, writing
 from xtts_plugins.ethiopic.forms import form_rules
 from xtts_plugins.ethiopic.letters import ETHIOPIC_LETTERS, LATIN_LETTERS, any_ending
@@ -59,7 +69,7 @@ class EthiopicPack(LanguagePack):
 
     @cached_property
     def rules(self) -> Sequence[Rule]:
-        last: list[Rule] = [writing.space_out_marks, writing.collapse_spaces]
+        last: list[Rule] = [writing.space_out_marks, collapse_spaces]
         if self.options.latin == "spell":
             # Again: what was Latin until now has given the second something to do.
             last = [latin.speller(self.lexicon.latin_letters), abbreviations.read_slashes, *last]
@@ -74,16 +84,17 @@ class EthiopicPack(LanguagePack):
         merges = self.options.homophones == "merge"
         lexicon: Lexicon = respell(self.lexicon, self._homophone_table) if merges else self.lexicon
         return (
-            writing.lower_case,
-            writing.strip_invisible,
-            writing.compose,
+            lower_case,
+            strip_invisible,
+            writing.plain_digits,
+            compose,
             *([self.merge_homophones] if merges else []),
             writing.replace_marks,
             numerals.read_ethiopic_numerals,
             abbreviations.ampersand_reader(lexicon),
             abbreviations.remove_stray_slashes,
             writing.read_wordspaces,
-            writing.collapse_spaces,
+            collapse_spaces,
             writing.close_up_marks,
             writing.space_out_marks,
             writing.drop_leading_stops,
@@ -91,6 +102,7 @@ class EthiopicPack(LanguagePack):
             writing.collapse_repeats,
             abbreviations.read_slashes,
             abbreviations.expander(lexicon),
+            abbreviations.calendar_mover(lexicon),
             *form_rules(lexicon),
             abbreviations.read_latin_slashes,
             abbreviations.read_slashes,  # again: what was a number until now

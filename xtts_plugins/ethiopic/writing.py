@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-import regex
-
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.marks import ETHIOPIC_MARKS, LATIN_MARKS, PAIRS, REPLACEMENTS, WORDSPACE
 
-INVISIBLE = regex.compile(r"[[\p{Default_Ignorable_Code_Point}\p{Cc}]--\s]+", regex.V1)
-LONG_ACCENTS = regex.compile(r"(\p{M}{30})\p{M}+")
 WORDSPACES = re.compile(
     rf"(?P<clock>(?<=\d){WORDSPACE}(?: ?(?=\d\d)|(?=\d)))"
     rf"|(?P<colon>(?<=\w){WORDSPACE}(?= ))"
@@ -37,26 +33,11 @@ REPLACEMENT_TABLE = str.maketrans(
 )
 
 
-def lower_case(text: str) -> str:
-    """`BBC` -> `bbc`. First, since the lower case of some letters depends on their neighbours."""
-    return text.lower()
-
-
-def strip_invisible(text: str) -> str:
-    """Zero-width and direction marks, soft hyphens, variation selectors, control characters but white space."""
-    return str(INVISIBLE.sub("", text))
-
-
-def compose(text: str) -> str:
-    """Unicode NFC, full-width forms narrow, digits of other scripts as `0` to `9`, `½` as `1/2`.
-
-    Of more than 30 accents on one letter 30 stay: composing takes time quadratic in their number.
-    """
+def plain_digits(text: str) -> str:
+    """Full-width forms narrow, digits of other scripts as `0` to `9`, `½` as `1/2`."""
     text = text.translate(FULL_WIDTH_TABLE)
     text = FRACTION_SIGN.sub(lambda match: f" {FRACTION_SIGNS[match[0]]} ", text)
-    text = DECIMAL_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
-    composed = unicodedata.normalize("NFC", LONG_ACCENTS.sub(r"\1", text))
-    return str(LONG_ACCENTS.sub(r"\1", composed))
+    return DECIMAL_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
 
 
 def replace_marks(text: str) -> str:
@@ -67,11 +48,6 @@ def replace_marks(text: str) -> str:
 def read_wordspaces(text: str) -> str:
     """`ሰላም፡ለዓለም፡፡` -> `ሰላም ለዓለም።`, `እነሱም፡-` -> `እነሱም፦`, `ዜና፡ ዛሬ` -> `ዜና፥ ዛሬ`, `2፡20፡51` -> `2:20:51`"""
     return WORDSPACES.sub(lambda match: WORDSPACE_READINGS[match.lastgroup], text)
-
-
-def collapse_spaces(text: str) -> str:
-    """One space for any white space, none at the ends."""
-    return " ".join(text.split())
 
 
 def close_up_marks(text: str) -> str:

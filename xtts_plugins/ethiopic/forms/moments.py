@@ -123,7 +123,6 @@ def time_reader(lexicon: Lexicon) -> Rule:
         rf"{said_before}{NUMBER_STARTS}(\d{{1,2}}):([0-5]\d)(?::([0-5]\d))?(\.\d+)?(?![\d:/-]|,\d)"
         rf"(?: (?:{names}){WORD_ENDS})?"
     )
-
     verse = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.verse_books)})[{LETTER}]{{0,5}}\.? ?\d{{1,3}}):(?=\d)")
     opener = range_opener(lexicon)
 

@@ -34,9 +34,8 @@ def money_reader(lexicon: Lexicon) -> Rule:
     currency = rf"(?P<currency>{any_of(currencies)})"
     symbol_first = re.compile(rf"(?<![a-z]){currency} ?(?P<amount>{AMOUNT}){scale}")
     symbol_last = re.compile(rf"(?<![\d.,])(?P<amount>{AMOUNT}){scale} ?{currency}(?![a-z])")
-    cents = re.compile(rf"{NUMBER_STARTS}(\d{{1,13}})\.(\d\d) ({any_of(lexicon.cents)}){WORD_ENDS}")
-
     prefix = prefix_before(lexicon)
+    cents = re.compile(rf"{NUMBER_STARTS}(\d{{1,13}})\.(\d\d) ({any_of(lexicon.cents)}){WORD_ENDS}")
     cents_last = re.compile(rf"({any_of(lexicon.cents)}) (\d+)\.(\d\d)(?![\d.])")
 
     def read_money(text: str) -> str:
