@@ -146,6 +146,7 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("an older one", {"api_version": 0}),
         ("a newer one", {"api_version": 2}),
         ("a text", {"api_version": "1"}),
+        ("a truth", {"api_version": True}),
     ],
     "is_the_only_pack_of_its_language": [("a taken code", {"code": "am"})],
     "options_accept_their_defaults": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -167,12 +168,13 @@ def test_every_command_that_uses_plugins_warns_of_a_broken_one_and_works(install
         "class Plugin:\n    def __getattr__(self, name): raise RuntimeError(name)\n"
         "    def __dir__(self): return ['xtts_on_metrics']\nimport sys; sys.modules[__name__] = Plugin()",
         "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+        "class Odd(Exception):\n    def __str__(self): raise SystemExit(5)\nraise Odd",
         "raise ValueError('\\ud800')",
         PACK.replace("Options = Options", "Options = dict"),
         PACK.replace("return [Pack]", "raise SystemExit(3)"),
         PACK.replace('code = "xx"', "code = property(lambda self: 1 / 0)"),
     ],
-    ids=["BaseException", "__getattr__", "__str__", "surrogate", "Options", "SystemExit", "code"],
+    ids=["BaseException", "__getattr__", "__str__", "__str__ that ends", "surrogate", "Options", "SystemExit", "code"],
 )
 def test_however_a_plugin_misbehaves_it_is_described_and_others_work(install: Install, source: str) -> None:
     install("odd", source)
@@ -181,6 +183,52 @@ def test_however_a_plugin_misbehaves_it_is_described_and_others_work(install: In
     assert error
     error.encode("utf-8")
     assert plugins.pack("am", {}).code == "am"
+
+
+def test_what_a_plugin_prints_never_mixes_with_what_a_program_reads(install: Install) -> None:
+    chatty = PACK.replace("    class Pack", "    print('loading')\n    class Pack", 1)
+    chatty = chatty.replace("return [Pack]", "print('offering'); return [Pack]")
+    chatty = chatty.replace("return ' '", "print('reading'); return ' '")
+    chatty = chatty.replace('return " "', "print('reading'); return \" \"")
+    folder = install("chatty", chatty + "\n    @hookimpl\n    def xtts_check_text(): print('checking'); return []\n")
+    listed = run_xtts("plugins", "list", "--json", path=folder)
+    assert "chatty" in {info["name"] for info in json.loads(listed.stdout)}
+    read = run_xtts("text", "--language", "xx", "--json", "A b", path=folder)
+    assert json.loads(read.stdout)["normalized"] == "a b"
+    for word in ("loading", "offering", "reading", "checking"):
+        assert word in read.stderr
+
+
+def test_a_request_to_end_is_heeded_while_a_plugin_is_imported(install: Install) -> None:
+    waiting = "import sys, time\nprint('imported', file=sys.stderr, flush=True)\ntime.sleep(60)"
+    folder = install("waiting", waiting)
+    command = [sys.executable, "-c", "from xtts_framework.cli.main import main; main()", "plugins", "list"]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "imported\n"
+    process.terminate()
+    listed, told = process.communicate(timeout=50)
+    assert (process.returncode, listed) == (128 + signal.SIGTERM, "")
+    assert "terminated" in told and "Traceback" not in told
+
+
+def test_a_plugin_without_a_proper_entry_point_or_metadata_is_described(install: Install) -> None:
+    folder = install("odd", PACK)
+    metadata = folder / "odd_pack-2.1.dist-info"
+    (metadata / "METADATA").unlink()
+    (metadata / "entry_points.txt").write_text("[xtts_framework.plugins]\nodd = two words\n")
+    info = info_of(load_plugins(), "odd")
+    assert (info.distribution, info.version) == ("unknown", "unknown")
+    assert info.error == "its entry point 'two words' is malformed; expected MODULE or MODULE:OBJECT"
+    checked = run_xtts("plugins", "check", "odd", path=folder)
+    assert checked.returncode == 1
+    assert "'two words' is malformed" in checked.stdout and "Traceback" not in checked.stderr
 
 
 def test_ctrl_c_during_an_import_stays_ctrl_c(install: Install) -> None:
@@ -278,6 +326,7 @@ def test_options_for_a_pack_that_has_none_are_refused_by_name(install: Install) 
         ("del Pack.code; return [Pack]", "language code"),
         ("del Pack.name; return [Pack]", "name"),
         ("Pack.api_version = '1'; return [Pack]", "api_version"),
+        ("Pack.api_version = True; return [Pack]", "api_version"),
     ],
 )
 def test_an_unusable_offer_is_described(install: Install, offer: str, complaint: str) -> None:

@@ -164,6 +164,7 @@ def test_a_program_gets_one_object_per_line_of_input() -> None:
         "steps": [{"rule": "lower case", "text": "የbbc"}],
         "tokens": None,
         "ids": None,
+        "unknown": None,
         "rejects": [],
         "problems": [],
     }
@@ -226,6 +227,22 @@ def test_mistakes_are_told(arguments: list[str], status: int, told: str) -> None
 def test_a_vocabulary_of_another_language_is_refused(tmp_path: Path) -> None:
     vocab = write_vocab(tmp_path / "vocab.json", extend_vocab(small_vocab(), [(Yoruba(), ["ọjọ"])], 60, None)[0])
     assert "no token [am]" in xtts("text", "--language", "am", "--vocab", str(vocab), "ሰላም", status=1)
+
+
+def test_characters_that_the_vocabulary_lacks_are_named(tmp_path: Path) -> None:
+    """Here it was made with the homophones merged, and the text keeps them."""
+    merged = PLUGINS.pack("am", {"homophones": "merge"})
+    vocab = write_vocab(tmp_path / "vocab.json", extend_vocab(small_vocab(), [(merged, AMHARIC)], 600, None)[0])
+    asked = ("--language", "am", "--vocab", str(vocab))
+    (answer,) = records(*asked, "ሠላም ለዐለም ሠ")
+    assert answer["tokens"].count("[UNK]") == 3
+    assert answer["unknown"] == ["ሠ", "ዐ"]
+    assert records(*asked, "ሰላም ለአለም")[0]["unknown"] == []
+    named = "ሠ (U+1220), ዐ (U+12D0): not in this vocabulary; was it made with other options?"
+    assert f"unknown     {named}" in xtts("text", *asked, "ሠላም ለዐለም ሠ")
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("ሠላም\nሰላም\nዐለም\n", encoding="utf-8")
+    assert f"unknown     {named}" in xtts("text", *asked, "--file", str(corpus))
 
 
 def test_a_corpus_is_summed_up_with_rules_rejects_and_line_numbers(tmp_path: Path, bundle: Path) -> None:

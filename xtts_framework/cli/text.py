@@ -48,6 +48,7 @@ def command(
     Without TEXT, or with -, every line of the standard input is a text. A text that begins with a dash comes after --.
     A text that is refused is an answer too: the exit code is 0.
     """
+    import contextlib
     import json
     import sys
 
@@ -63,7 +64,8 @@ def command(
     pack, encode = _prepare(plugins, language, options, vocab, bundle)
     survey = Survey()
     for line, raw in enumerate(_read_texts(texts, corpus), 1):
-        reading = read_by_rules(plugins, pack, raw)
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no answer
+            reading = read_by_rules(plugins, pack, raw)
         steps = reading.steps if show_all else reading.changes
         encoding = encode(reading.normalized) if encode and not reading.problems else None
         if as_json:
@@ -125,6 +127,8 @@ def _open_bundle(plugins: Plugins, folder: Path, language: str | None) -> tuple[
 
 
 def _describe(line: int, reading: Reading, steps: Sequence[Step], encoding: Encoding | None) -> dict[str, Any]:
+    from xtts_framework.text.reading import find_unknown
+
     return {
         "line": line,
         "raw": reading.raw,
@@ -132,6 +136,7 @@ def _describe(line: int, reading: Reading, steps: Sequence[Step], encoding: Enco
         "steps": [{"rule": step.rule, "text": step.text} for step in steps],
         "tokens": encoding.tokens if encoding else None,
         "ids": encoding.ids if encoding else None,
+        "unknown": find_unknown(reading.normalized, encoding) if encoding else None,
         "rejects": reading.rejects,
         "problems": [{"code": problem.code, "detail": problem.detail} for problem in reading.problems],
     }

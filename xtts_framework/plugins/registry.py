@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -84,7 +85,7 @@ class Plugins:
             raise UserError(self._explain_unknown(code))
         pack = self._found.packs[code]
         source = f"options of language {code!r}"
-        with _blaming(f"language pack {code!r} cannot be set up"):
+        with contextlib.redirect_stdout(sys.stderr), _blaming(f"language pack {code!r} cannot be set up"):
             if options and not pack.Options.model_fields:
                 found = ", ".join(map(repr, options))
                 raise UserError(f"{source}: {pack.name} takes no options, found {found}. Remove them.")

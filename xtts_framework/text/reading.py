@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xtts_framework.plugins import LanguagePack, Plugins, Rule, TextProblem
 from xtts_framework.plugins.discovery import describe_error
 from xtts_framework.plugins.registry import PACK_ERROR
+from xtts_framework.text.tokenizer import SPACE, UNKNOWN
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 STRAY = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is not UTF-8, in `decode_text`: U+DC80 to U+DCFF."""
@@ -84,6 +89,14 @@ def read_by_rules(plugins: Plugins, pack: LanguagePack, raw: str) -> Reading:
     if not normalized and not problems:
         problems = [TextProblem("empty_text", "nothing is left to say once the text is normalised")]
     return Reading(raw, steps, normalized, problems)
+
+
+def find_unknown(normalized: str, encoding: Encoding) -> list[str]:
+    """The characters of an encoded text that its vocabulary lacks, each once: to the model all are one."""
+    tag = encoding.tokens[0]
+    read = tag + normalized.replace(" ", SPACE)
+    spans = [span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token == UNKNOWN]
+    return sorted({character for start, end in spans for character in read[start:end]})
 
 
 def _apply_rules(pack: LanguagePack, text: str) -> tuple[list[Step], TextProblem | None]:

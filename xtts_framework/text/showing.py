@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import regex
 
 from xtts_framework.config import MODEL_MAX_TEXT_IDS
-from xtts_framework.text.reading import Reading, Step
+from xtts_framework.text.reading import Reading, Step, find_unknown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 INVISIBLE = regex.compile(r"[[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]--[ ]]|^ | $|(?<= ) ", regex.V1)
 """What shows nothing, or would move the terminal's cursor; of spaces those that one does not see."""
 MOST_POINTS = 8
+FOREIGN_VOCABULARY = "not in this vocabulary; was it made with other options?"
 NO_VOCABULARY = "not shown; name a vocabulary with --vocab FILE or --bundle DIR"
 
 
 def spell_invisible(text: str) -> str:
     """`ሰላም\u200b ` -> `ሰላም<U+200B><U+0020>`"""
     return str(INVISIBLE.sub(lambda match: f"<{_name_points(match[0])}>", text))
+
+
+def name_characters(characters: Sequence[str]) -> str:
+    """`ሠ (U+1220), ዐ (U+12D0)`"""
+    return ", ".join(f"{spell_invisible(character)} ({_name_points(character)})" for character in characters)
 
 
 def show_reading(reading: Reading, steps: Sequence[Step], encoding: Encoding | None) -> str:
@@ -43,6 +49,8 @@ def show_reading(reading: Reading, steps: Sequence[Step], encoding: Encoding | N
     else:
         rows.append(("tokens", " ".join(map(spell_invisible, encoding.tokens))))
         rows.append(("ids", " ".join(map(str, encoding.ids))))
+        if unknown := find_unknown(reading.normalized, encoding):
+            rows.append(("unknown", f"{name_characters(unknown)}: {FOREIGN_VOCABULARY}"))
         rows.append(("count", f"{len(encoding.ids)} of at most {MODEL_MAX_TEXT_IDS} ids"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:{width}}  {shown}".rstrip() for label, shown in rows)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xtts_framework.config import MODEL_MAX_TEXT_IDS
-from xtts_framework.text.reading import Reading
-from xtts_framework.text.showing import spell_invisible
+from xtts_framework.text.reading import Reading, find_unknown
+from xtts_framework.text.showing import FOREIGN_VOCABULARY, name_characters, spell_invisible
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -38,6 +38,7 @@ class Survey:
         ids: text ids of the accepted lines, with a vocabulary.
         longest: number of ids of the longest line, and which it is.
         too_long: lines with more ids than the model takes.
+        unknown: accepted lines by a character that the vocabulary lacks.
     """
 
     lines: int = 0
@@ -52,6 +53,7 @@ class Survey:
     ids: int = 0
     longest: tuple[int, int] = (0, 0)
     too_long: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
 
     def add(self, line: int, reading: Reading, encoding: Encoding | None) -> None:
         """Count a line, numbered from 1; without a vocabulary it has no encoding."""
@@ -76,6 +78,7 @@ class Survey:
             self.ids += ids
             self.longest = max(self.longest, (ids, line))
             self.too_long += ids > MODEL_MAX_TEXT_IDS
+            self.unknown.update(find_unknown(reading.normalized, encoding))
 
     def describe(self) -> str:
         """The counts, for a terminal."""
@@ -92,6 +95,8 @@ class Survey:
             yield f"ids         {average:.1f} a line, {self.characters_after / self.ids:.2f} characters an id"
             most, line = self.longest
             yield f"longest     {most} ids in line {line}; {self.too_long} lines have more than {MODEL_MAX_TEXT_IDS}"
+        if self.unknown:
+            yield f"unknown     {name_characters(sorted(self.unknown)[:SHOWN_WORDS])}: {FOREIGN_VOCABULARY}"
         if self.rejects:
             yield "\nrejects, by line"
         for code, count in self.rejects.most_common():
