@@ -186,6 +186,17 @@ BROKEN: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("a line break", {"letters": Good.letters | {"\n"}}),
         ("a wide space", {"letters": Good.letters | {"\u3000"}}),
     ],
+    "alphabet_can_be_written": [
+        ("a lone surrogate", {"letters": Good.letters | {"\ud800"}}),
+        ("NUL", {"letters": Good.letters | {"\0"}}),
+    ],
+    "loses_nothing_silently": [
+        ("drops digits", {"normalize": lambda self, text: read(re.sub(r"\d", "", text))}),
+        (
+            "drops other scripts",
+            {"normalize": lambda self, text: " ".join(w for w in read(text).split() if not re.search("[а-я]", w))},
+        ),
+    ],
     "normalize_takes_any_text": [
         ("fails on " + name, {"normalize": raise_on(pattern)})
         for name, pattern in {
@@ -348,6 +359,9 @@ PLUGIN = """
         def normalize(self, text):
             {within}
             return " ".join(unicodedata.normalize("NFC", text.lower()).split())
+        def check(self, raw, normalized):
+            {checking}
+            return super().check(raw, normalized)
         def split_sentences(self, text, max_characters):
             {splitting}
             return super().split_sentences(text, max_characters)
@@ -357,8 +371,8 @@ PLUGIN = """
 """
 
 
-def plugin(before: str = "", within: str = "", splitting: str = "") -> str:
-    return PLUGIN.format(before=before, within=within, splitting=splitting)
+def plugin(before: str = "", within: str = "", checking: str = "", splitting: str = "") -> str:
+    return PLUGIN.format(before=before, within=within, checking=checking, splitting=splitting)
 
 
 Parts = dict[str | None, dict[str, Any]]
@@ -403,9 +417,18 @@ def test_the_command_makes_every_check_on_the_pack_of_a_language(install: Instal
             "transformers",
         ),
         ({"within": "import trainer"}, "imports_no_torch_to_normalize", "trainer"),
+        ({"checking": "import trainer"}, "imports_no_torch_to_normalize", "trainer"),
         ({"splitting": "import os; os._exit(3)"}, "takes_linear_time", "status 3"),
     ],
-    ids=["torch", "a missing module", "an exit", "a guarded import", "torch in normalize", "an exit in use"],
+    ids=[
+        "torch",
+        "a missing module",
+        "an exit",
+        "a guarded import",
+        "torch in normalize",
+        "torch in check",
+        "an exit in use",
+    ],
 )
 def test_the_command_reports_what_would_take_a_process_down(
     install: Install, sabotage: dict[str, str], promise: str, words: str

@@ -8,6 +8,7 @@ JSON changes lone surrogates.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import pickle
@@ -35,7 +36,7 @@ class Answer:
     Args:
         error: why the target could not be loaded.
         heavy_at_load: heavy packages that loading asked for.
-        heavy_in_use: heavy packages that reading the texts asked for.
+        heavy_in_use: heavy packages that reading and checking the texts asked for.
         readings: the normalised texts; None for a text on which the pack failed.
     """
 
@@ -131,6 +132,9 @@ def _read(pack: Any, options: dict[str, Any], texts: list[str]) -> list[str | No
             readings.append(instance.normalize(text))
         except Exception:
             readings.append(None)
+            continue
+        with contextlib.suppress(Exception):  # other checks tell
+            instance.check(text, readings[-1])
     return readings
 
 

@@ -21,8 +21,12 @@ from xtts_framework.plugins.discovery import LANGUAGE_CODE, describe_error, find
 from xtts_framework.plugins.language_pack import API_VERSION, FreezingPlan, LanguagePack, TextProblem
 
 SHOWN_BREACHES = 3
+UNWRITABLE = ("Cs", "Cc", "Cn")
+"""Unicode's categories of lone surrogates, control characters and unassigned code points."""
+STRANGE_WORDS = ("7", "жук", "漢字")
+FEW_TEXTS = 20
 SENTENCE_CHARACTERS = (1, 7, 40, 250)
-CLIPS = (1, 100, 2999, 1_000_000)
+CLIPS = (1, 100, 250, 1000, 2999, 3000, 5000, 1_000_000)
 BLOCKS = (1, 2, 3, 30)
 
 
@@ -93,10 +97,10 @@ def imports_no_torch_at_load(candidate: Candidate) -> Iterator[str]:
 
 
 def imports_no_torch_to_normalize(candidate: Candidate) -> Iterator[str]:
-    """`normalize` imports no torch, TTS or transformers."""
+    """`normalize` and `check` import no torch, TTS or transformers."""
     if candidate.loaded_alone.heavy_in_use:
         asked = ", ".join(candidate.loaded_alone.heavy_in_use)
-        yield f"normalize imports {asked}, which validate and tokenize do without"
+        yield f"normalize or check imports {asked}, which validate and tokenize do without"
 
 
 def options_accept_their_defaults(candidate: Candidate) -> Iterator[str]:
@@ -182,6 +186,14 @@ def alphabet_has_the_space_alone(candidate: Candidate) -> Iterator[str]:
         yield f"alphabet: expected no white space but the space, found {show_all(others)}"
 
 
+def alphabet_can_be_written(candidate: Candidate) -> Iterator[str]:
+    """The alphabet has no control characters, lone surrogates or code points that no character has."""
+    visible = [character for character in candidate.alphabet if not character.isspace()]
+    odd = [character for character in visible if unicodedata.category(character[:1] or " ") in UNWRITABLE]
+    if odd:
+        yield f"alphabet: expected characters that can be written, found {show_all(odd)}"
+
+
 def normalize_takes_any_text(candidate: Candidate) -> Iterator[str]:
     """`normalize` gives a `str` and never raises, on any text, however odd."""
     if candidate.slowness:
@@ -247,6 +259,15 @@ def accepts_only_its_alphabet(candidate: Candidate) -> Iterator[str]:
                 f"{show(reading.raw)} is accepted as {show(reading.normalized)}, but {show_all(strange)} "
                 "is not in the alphabet"
             )
+
+
+def loses_nothing_silently(candidate: Candidate) -> Iterator[str]:
+    """A text of which `normalize` leaves a word out is refused: a number, a word in another script."""
+    for reading, word in itertools.product(candidate.accepted[:FEW_TEXTS], STRANGE_WORDS):
+        raw = f"{reading.raw} {word}"
+        normalized = candidate.normalize(raw)
+        if normalized == reading.normalized and candidate.check(Reading(raw, normalized)) == []:
+            yield f"{show(raw)} is accepted as {show(normalized)}: {word!r} is lost"
 
 
 def refuses_empty_texts(candidate: Candidate) -> Iterator[str]:
@@ -345,6 +366,7 @@ CHECKS: tuple[Check, ...] = (
     alphabet_is_composed,
     alphabet_has_no_capitals,
     alphabet_has_the_space_alone,
+    alphabet_can_be_written,
     imports_no_torch_to_normalize,
     takes_linear_time,
     normalize_takes_any_text,
@@ -354,6 +376,7 @@ CHECKS: tuple[Check, ...] = (
     check_takes_any_text,
     accepts_only_its_alphabet,
     accepts_composed_texts_only,
+    loses_nothing_silently,
     refuses_empty_texts,
     reads_its_examples,
     splits_without_loss,
