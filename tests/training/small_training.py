@@ -23,6 +23,7 @@ from xtts_framework.config import (
 )
 from xtts_framework.files import sha256_of
 from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.stages.demo_data import FAULTY_SENTENCES
 
 DATASET = "speech"
 EVAL_CLIPS = 4
@@ -102,7 +103,7 @@ def prepare(folder: Path, speech: Path, base: Path) -> None:
 def _manifest(speech: Path) -> pl.DataFrame:
     """The good clips of the demo data, the last ones for evaluation."""
     texts = dict(line.split("|")[:2] for line in (speech / "metadata.csv").read_text(encoding="utf-8").splitlines())
-    wavs = [wav for wav in sorted((speech / "wavs").glob("*.wav")) if _is_good(texts.get(wav.name, ""))]
+    wavs = [wav for wav in sorted((speech / "wavs").glob("*.wav")) if texts[wav.name] not in FAULTY_SENTENCES]
     rows = []
     for line, wav in enumerate(wavs, start=1):
         info = soundfile.info(wav)
@@ -123,7 +124,3 @@ def _manifest(speech: Path) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows)
-
-
-def _is_good(text: str) -> bool:
-    return bool(text) and not any(character.isascii() and character.isalnum() for character in text)
