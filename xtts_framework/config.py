@@ -410,7 +410,7 @@ def parse_config(data: Any, model: type[ConfigModel], *, source: str) -> ConfigM
         return model.model_validate(data)
     except ValidationError as error:
         problems = "\n".join(f"  {_explain(problem, model)}" for problem in error.errors())
-        raise UserError(f"{source}: {error.error_count()} problem(s) in the configuration:\n{problems}") from error
+        raise UserError(f"{source}: {error.error_count()} problem(s):\n{problems}") from error
 
 
 def dump_yaml(model: BaseModel) -> str:
