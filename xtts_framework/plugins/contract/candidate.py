@@ -100,12 +100,16 @@ class Candidate:
     @cached_property
     def steady_readings(self) -> list[Reading]:
         """The readings of a pack that reads the same text the same way."""
-        if any(self.find_unsteady()):
+        if self.unsteady:
             raise Uncheckable("the pack reads one text in several ways")
         return self.readings
 
-    def find_unsteady(self) -> Iterator[str]:
+    @cached_property
+    def unsteady(self) -> list[str]:
         """Texts that are read otherwise the second time, or by another instance; both read in another order."""
+        return list(self._find_unsteady())
+
+    def _find_unsteady(self) -> Iterator[str]:
         other = self.set_up()
         for reading in reversed(self.readings):
             again = self.normalize(reading.raw)

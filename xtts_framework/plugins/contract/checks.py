@@ -208,7 +208,7 @@ def normalize_takes_any_text(candidate: Candidate) -> Iterator[str]:
 
 def normalize_is_pure(candidate: Candidate) -> Iterator[str]:
     """The same text gives the same reading: again, in another instance, in another process."""
-    yield from candidate.find_unsteady()
+    yield from candidate.unsteady
     try:
         elsewhere = candidate.read_alone.readings
     except Uncheckable:
