@@ -133,6 +133,10 @@ class Lexicon:
     phonemes: Phonemes | None = None
     homophones: Mapping[str, str] = field(default_factory=dict)
 
+    def spell_year(self, year: int) -> str:
+        """In hundreds before 2000, in languages that do so; else like any number."""
+        return self.numbers.spell_year(year) if self.years else self.numbers.spell_cardinal(year)
+
 
 def respell(words: Any, table: dict[int, str]) -> Any:
     """A record, mapping, tuple or word with every letter replaced as `str.translate` does."""

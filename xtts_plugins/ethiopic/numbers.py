@@ -30,7 +30,6 @@ class NumberWords:
         and_ending: appended to every part of a number that has several; "" in Amharic.
         before_and_ending: what a word becomes before it, by that word, where it is not the word itself.
         without_one: words such as `hundred` that are said without `one`: hundred, two hundred.
-        years_in_hundreds: whether 1987 is nineteen hundred eighty-seven; else years are read like any number.
         ordinals: ordinal numbers that are words of their own, by number.
         ordinal_endings: ordinal form of a number's last word, by that word.
         ordinal_frame: how any other number becomes an ordinal; `{}` is the number.
@@ -55,7 +54,6 @@ class NumberWords:
     and_ending: str = ""
     before_and_ending: Mapping[str, str] = field(default_factory=dict)
     without_one: frozenset[str] = frozenset()
-    years_in_hundreds: bool = True
     ordinals: Mapping[int, str] = field(default_factory=dict)
     ordinal_endings: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,8 +83,8 @@ class NumberWords:
         return self._join(self._parts(number)) if number else self.zero
 
     def spell_year(self, year: int) -> str:
-        """`1987` -> nineteen hundred eighty-seven; from 2000 on, and in some languages always, like any number."""
-        if year not in CENTURY_YEARS or not self.years_in_hundreds:
+        """`1987` -> nineteen hundred eighty-seven; from 2000 on like any number."""
+        if year not in CENTURY_YEARS:
             return self.spell_cardinal(year)
         hundreds, rest = divmod(year, 100)
         return self._join([self._join(self._parts(hundreds)) + f" {self.hundred}", *self._parts(rest)])

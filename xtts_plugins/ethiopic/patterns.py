@@ -7,7 +7,7 @@ linear time: hence the look-behinds and the possessive quantifiers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from xtts_plugins.ethiopic.letters import LETTER
 from xtts_plugins.ethiopic.lexicon import Lexicon
@@ -42,9 +42,10 @@ def prefix_before(lexicon: Lexicon) -> re.Pattern[str]:
     return re.compile(rf"{WORD_STARTS}(?:{any_of(lexicon.prefixes)}) ?$")
 
 
-def range_opener(lexicon: Lexicon) -> re.Pattern[str]:
-    """Finds, in the text before a range, what says its beginning already: `በ` in `በ5-10`, `ከገጽ` in `ከገጽ 5-10`."""
-    return re.compile(rf"{WORD_STARTS}(?:(?:{any_of(lexicon.prefixes)}) ?|{lexicon.from_}[{LETTER}]+ )$")
+def range_beginner(lexicon: Lexicon) -> Callable[[re.Match[str]], str]:
+    """What to say before a range: `from_`, unless the text says it already: `በ` in `በ5-10`, `ከገጽ` in `ከገጽ 5-10`."""
+    said = re.compile(rf"{WORD_STARTS}(?:(?:{any_of(lexicon.prefixes)}) ?|{lexicon.from_}[{LETTER}]+ )$")
+    return lambda match: "" if said.search(before(match)) else lexicon.from_
 
 
 def before(match: re.Match[str]) -> str:

@@ -17,7 +17,6 @@ NUMBERS = NumberWords(
     without_one=frozenset({"ሚእቲ", "ሽሕ"}),
     and_ending="ን",
     before_and_ending={"ሚእቲ": "ሚእት"},
-    years_in_hundreds=False,
     point="ነጥቢ",
     minus="ኣሉታ",
     plus="ፕላስ",

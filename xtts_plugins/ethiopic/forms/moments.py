@@ -17,7 +17,7 @@ from xtts_plugins.ethiopic.patterns import (
     before,
     prefix_before,
     prefix_of,
-    range_opener,
+    range_beginner,
 )
 
 HOURS = 24
@@ -37,7 +37,7 @@ TIME_RANGE = re.compile(rf"{NUMBER_STARTS}(\d{{1,2}}:[0-5]\d) ?- ?(?=(\d{{1,2}}:
 
 def date_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads days with their years."""
-    numbers, day = lexicon.numbers, lexicon.day
+    day = lexicon.day
     month_day_year = re.compile(
         rf"({WORD_STARTS}{prefix_of(lexicon)}(?:{any_of(lexicon.months)}) \d{{1,2}})"
         rf"(?: {day} |[,፣] ?| ?[/.-] ?| )(?=\d{{4}}(?![\d/:-]|[.,]\d))"
@@ -62,7 +62,7 @@ def date_reader(lexicon: Lexicon) -> Rule:
 
     def name_both_years(match: re.Match[str]) -> str:
         first, second = int(match[1]), int(match[2])
-        return f"{numbers.spell_year(first)} {lexicon.slash} {second}" if (first + 1) % 100 == second else match[0]
+        return f"{lexicon.spell_year(first)} {lexicon.slash} {second}" if (first + 1) % 100 == second else match[0]
 
     def list_numbers(match: re.Match[str]) -> str:
         first, second = match["first"] or match["third"], match["second"] or match["fourth"]
@@ -70,8 +70,8 @@ def date_reader(lexicon: Lexicon) -> Rule:
         if not (1 <= low <= LAST_MONTH and high <= LAST_DAY):
             return match[0]
         if match["last_year"]:
-            return f"{first}፣ {second}፣ {numbers.spell_year(int(match['last_year']))}"
-        return f"{numbers.spell_year(int(match['first_year']))}፣ {first}፣ {second}"
+            return f"{first}፣ {second}፣ {lexicon.spell_year(int(match['last_year']))}"
+        return f"{lexicon.spell_year(int(match['first_year']))}፣ {first}፣ {second}"
 
     return read_dates
 
@@ -124,7 +124,7 @@ def time_reader(lexicon: Lexicon) -> Rule:
         rf"(?: (?:{names}){WORD_ENDS})?"
     )
     verse = re.compile(rf"({WORD_STARTS}(?:{any_of(lexicon.verse_books)})[{LETTER}]{{0,5}}\.? ?\d{{1,3}}):(?=\d)")
-    opener = range_opener(lexicon)
+    begin_range = range_beginner(lexicon)
 
     def read_times(text: str) -> str:
         """`2:30 ሰዓት` -> `2 ሰዓት ተኩል`, `2:14:04` -> `2 ሰዓት ከ14 ደቂቃ ከ4 ሰከንድ`"""
@@ -133,8 +133,7 @@ def time_reader(lexicon: Lexicon) -> Rule:
         return time.sub(spell, text)
 
     def part_range(match: re.Match[str]) -> str:
-        from_ = "" if opener.search(before(match)) else lexicon.from_
-        return f"{from_}{match[1]} {lexicon.to} "
+        return f"{begin_range(match)}{match[1]} {lexicon.to} "
 
     def spell(match: re.Match[str]) -> str:
         first, second, third, decimals = match.groups()

@@ -14,7 +14,7 @@ from xtts_plugins.ethiopic.patterns import (
     after,
     any_of,
     before,
-    range_opener,
+    range_beginner,
 )
 
 DASHED_PAIR = re.compile(rf"{NUMBER_STARTS}({AMOUNT}) ?- ?({AMOUNT})(?![\d/:]|[.,]\d| ?- ?\d)")
@@ -58,7 +58,7 @@ def score_reader(lexicon: Lexicon) -> Rule:
 
 def range_reader(lexicon: Lexicon) -> Rule:
     """The rule that reads what else has a dash between two numbers."""
-    opener = range_opener(lexicon)
+    begin_range = range_beginner(lexicon)
     symbol = rf"({any_of(lexicon.currencies)})?"
     number = rf"({AMOUNT}(?: ?%|{lexicon.ordinal_affix})?)"
     dashed = re.compile(rf"{NUMBER_STARTS}{symbol}{number} ?- ?{number}(?![\d/:]|[.,]\d| ?- ?\d)")
@@ -70,9 +70,8 @@ def range_reader(lexicon: Lexicon) -> Rule:
     def spell(match: re.Match[str]) -> str:
         if descends(match[2], match[3]):
             return match[0]
-        from_ = "" if opener.search(before(match)) else lexicon.from_
         symbol, first, second = match.groups(default="")
-        return f"{from_}{first} {lexicon.to} {second}{symbol}"
+        return f"{begin_range(match)}{first} {lexicon.to} {second}{symbol}"
 
     def descends(first: str, second: str) -> bool:
         """No range: `88-76`. But `1998-99` is one, its second year shortened."""
