@@ -20,7 +20,7 @@ from torch import Tensor
 
 from xtts_framework.data.packing import micro_batches
 from xtts_framework.errors import UserError
-from xtts_framework.model.forward import Clip, LossSums, pack_clips, packed_losses
+from xtts_framework.model.forward import Clip, Execution, LossSums, pack_clips, packed_losses
 
 LOSS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE, TENSOR_TOLERANCE = 1e-5, 1e-4
@@ -203,7 +203,7 @@ def test_recomputed_blocks_give_the_same_gradient(gpt: Any, dropout: float) -> N
     torch.manual_seed(7)
     expected = compute_packed_gradients(gpt, clips, dropout=dropout)
     torch.manual_seed(7)
-    recomputed = compute_packed_gradients(gpt, clips, dropout=dropout, checkpoint_blocks=True)
+    recomputed = compute_packed_gradients(gpt, clips, dropout=dropout, execution=Execution(recompute=True))
     assert measure_difference(recomputed, expected)[0] <= GRADIENT_TOLERANCE
 
 

@@ -37,10 +37,10 @@ class Segments:
         """
         if not lengths or min(lengths) < 1:
             raise ValueError(f"expected at least one clip, each of at least one token, found lengths {list(lengths)}")
-        longest = max(lengths)
-        slots = [torch.arange(clip * longest, clip * longest + length) for clip, length in enumerate(lengths)]
         offsets = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
-        return cls(tuple(lengths), offsets, torch.cat(slots))
+        padding_before = torch.arange(len(lengths)) * max(lengths) - offsets[:-1]
+        slots_T = torch.arange(sum(lengths)) + padding_before.repeat_interleave(torch.tensor(lengths))
+        return cls(tuple(lengths), offsets, slots_T)
 
     @property
     def longest(self) -> int:
@@ -51,9 +51,14 @@ class Segments:
         return sum(self.lengths)
 
     def to(self, device: torch.device | str) -> Segments:
-        return Segments(
-            self.lengths, self.offsets.to(device, non_blocking=True), self.slots_T.to(device, non_blocking=True)
-        )
+        return Segments(self.lengths, send(self.offsets, device), send(self.slots_T, device))
+
+
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on another device, without waiting for it: through page-locked memory where the device is a GPU."""
+    if tensor.is_cpu and torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def causal_attention(q_TNH: Tensor, k_TNH: Tensor, v_TNH: Tensor, segments: Segments) -> Tensor:

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xtts_framework.model.attention import send
+
 
 @dataclass(frozen=True)
 class PaddedMels:
@@ -35,11 +37,11 @@ class PaddedMels:
 
     @classmethod
     def of(cls, mels: Sequence[Tensor]) -> PaddedMels:
-        """Put mels [M, frames] side by side, on their own device."""
+        """Put mels [M, frames] of any floating type side by side, on their own device."""
         frames = tuple(mel.shape[1] for mel in mels)
         values = torch.nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).float()
         real = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
-        return cls(values, real.to(values.device), frames)
+        return cls(values, send(real, values.device), frames)
 
     @property
     def is_rectangular(self) -> bool:
@@ -47,8 +49,7 @@ class PaddedMels:
         return min(self.frames) == max(self.frames)
 
     def to(self, device: torch.device | str) -> PaddedMels:
-        values, real = (part.to(device, non_blocking=True) for part in (self.values_CFM, self.real_CF))
-        return PaddedMels(values, real, self.frames)
+        return PaddedMels(send(self.values_CFM, device), send(self.real_CF, device), self.frames)
 
 
 def conditioning_latents(gpt: Any, mels: Sequence[Tensor]) -> Tensor:

@@ -11,8 +11,9 @@ D channels, V tokens of a vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xtts_framework.audio.codes import AUDIO_STOPS
 from xtts_framework.errors import UserError
-from xtts_framework.model.attention import Segments, causal_attention
+from xtts_framework.model.attention import Segments, causal_attention, send
 from xtts_framework.model.conditioning import PaddedMels, encode_voices
 
 CONDITIONING_LATENTS = 32
@@ -74,7 +75,7 @@ class Rows:
 
     def to(self, device: torch.device | str) -> Rows:
         ids, positions, targets, clips = (
-            part.to(device, non_blocking=True) for part in (self.ids_R, self.positions_R, self.targets_R, self.clips_R)
+            send(part, device) for part in (self.ids_R, self.positions_R, self.targets_R, self.clips_R)
         )
         return Rows(ids, positions, targets, clips, self.targets)
 
@@ -105,7 +106,7 @@ class MicroBatch:
             self.mels.to(device),
             self.text.to(device),
             self.audio.to(device),
-            self.slots_T.to(device, non_blocking=True),
+            send(self.slots_T, device),
         )
 
 
@@ -125,37 +126,62 @@ class LossSums:
 
 
 def pack_clips(clips: Sequence[Clip], gpt: Any) -> MicroBatch:
-    """Lay clips end to end, on the CPU.
+    """Lay clips end to end. Mels stay on their device, everything else is made on the CPU.
 
     Args:
-        clips: at least one; their tensors are on the CPU.
+        clips: at least one; their text ids and codes are on the CPU.
         gpt: coqui's GPT; only its sizes and its start and stop tokens are read.
     Raises:
         UserError: a token or a length that the model has no row for; names the clip.
         ValueError: no clips.
     """
-    for clip in clips:
-        _check(clip, gpt)
-    text = [
-        _rows(index, clip.text_ids, None, start=gpt.start_text_token, stop=gpt.stop_text_token, stops=1)
-        for index, clip in enumerate(clips)
-    ]
-    audio = [
-        _rows(index, clip.codes, clip.loss_mask, gpt.start_audio_token, gpt.stop_audio_token, stops=AUDIO_STOPS)
-        for index, clip in enumerate(clips)
-    ]
     segments = Segments.of([clip.tokens for clip in clips])
+    _check(clips, gpt)
+    text = _rows([clip.text_ids for clip in clips], gpt.start_text_token, gpt.stop_text_token, stops=1)
+    audio = _rows([clip.codes for clip in clips], gpt.start_audio_token, gpt.stop_audio_token, stops=AUDIO_STOPS)
+    first_C = segments.offsets[:-1].long()
+    first_text_C = first_C + CONDITIONING_LATENTS
+    first_audio_C = first_text_C + torch.tensor([len(clip.text_ids) + 1 for clip in clips])
+    slots = (
+        (first_C[:, None] + torch.arange(CONDITIONING_LATENTS)).flatten(),
+        first_text_C[text.clips_R] + text.positions_R,
+        first_audio_C[audio.clips_R] + audio.positions_R,
+    )
     return MicroBatch(
         clip_ids=tuple(clip.clip_id for clip in clips),
         segments=segments,
         mels=PaddedMels.of([clip.conditioning_mel for clip in clips]),
-        text=_join(text),
-        audio=_join(audio),
-        slots_T=_slots(segments, [len(rows.ids_R) for rows in text]),
+        text=text,
+        audio=_without_masked_targets(audio, clips),
+        slots_T=torch.cat(slots),
     )
 
 
-def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blocks: bool = False) -> LossSums:
+@dataclass(frozen=True)
+class Execution:
+    """How the forward is computed. The result is the same but for rounding; dropout noise is another when compiled.
+
+    Args:
+        recompute: compute each block again in the backward pass: less memory, a third more work.
+        compiled: through torch.compile.
+    """
+
+    recompute: bool = False
+    compiled: bool = False
+
+    def of(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return _compile(function) if self.compiled else function
+
+
+@functools.cache
+def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """One compilation serves every block and every number of tokens."""
+    return torch.compile(function, dynamic=True)
+
+
+def packed_losses(
+    gpt: Any, batch: MicroBatch, *, dropout: float, label_smoothing: float = 0.0, execution: Execution | None = None
+) -> LossSums:
     """Loss sums of every clip of a micro-batch, equal to coqui's GPT.forward on the same clips.
 
     Works in float32 and under `torch.autocast`; norms and losses are float32 in both.
@@ -164,8 +190,10 @@ def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blo
         gpt: coqui's GPT on the device of `batch`.
         dropout: probability on the whole input sequence, after the attention projections and after the MLPs; nowhere
             else. Drawn from torch's generator of the device.
-        checkpoint_blocks: recompute each block in the backward pass: less memory, a third more work, same result.
+        label_smoothing: share of each target that is spread evenly over all tokens.
+        execution: None: nothing is recomputed or compiled.
     """
+    execution = execution or Execution()
     latents_RD = encode_voices(gpt, batch.mels).flatten(0, 1)
     text_RD = gpt.text_embedding(batch.text.ids_R) + gpt.text_pos_embedding.emb(batch.text.positions_R)
     audio_RD = gpt.mel_embedding(batch.audio.ids_R) + gpt.mel_pos_embedding.emb(batch.audio.positions_R)
@@ -173,102 +201,115 @@ def packed_losses(gpt: Any, batch: MicroBatch, *, dropout: float, checkpoint_blo
     x_TD = torch.zeros_like(inputs_TD).index_copy(0, batch.slots_T, inputs_TD)
     x_TD = F.dropout(x_TD, dropout)
     for block in gpt.gpt.h:
-        if checkpoint_blocks:
-            x_TD = checkpoint(_pass_block, block, x_TD, batch.segments, dropout, use_reentrant=False)
+        if execution.recompute:
+            x_TD = checkpoint(_pass_block, block, x_TD, batch.segments, dropout, execution, use_reentrant=False)
         else:
-            x_TD = _pass_block(block, x_TD, batch.segments, dropout)
+            x_TD = _pass_block(block, x_TD, batch.segments, dropout, execution)
     predicting_RD = x_TD.index_select(0, batch.slots_T[len(latents_RD) :])
     h_text_RD, h_audio_RD = gpt.final_norm(gpt.gpt.ln_f(predicting_RD)).tensor_split([len(text_RD)])
+    cross_entropy = execution.of(_cross_entropy)
+    mel_R = cross_entropy(gpt.mel_head, h_audio_RD, batch.audio.targets_R, label_smoothing)
+    text_R = cross_entropy(gpt.text_head, h_text_RD, batch.text.targets_R, label_smoothing)
     return LossSums(
-        mel_C=_loss_per_clip(gpt.mel_head(h_audio_RD), batch.audio, len(batch.clip_ids)),
-        text_C=_loss_per_clip(gpt.text_head(h_text_RD), batch.text, len(batch.clip_ids)),
+        mel_C=_sum_per_clip(mel_R, batch.audio, len(batch.clip_ids)),
+        text_C=_sum_per_clip(text_R, batch.text, len(batch.clip_ids)),
         mel_tokens=batch.audio.targets,
         text_tokens=batch.text.targets,
     )
 
 
-def _pass_block(block: Any, x_TD: Tensor, segments: Segments, dropout: float) -> Tensor:
-    """GPT2Block of transformers, over packed clips."""
-    attention, mlp = block.attn, block.mlp
-    q_TNH, k_TNH, v_TNH = attention.c_attn(block.ln_1(x_TD)).unflatten(1, (3, attention.num_heads, -1)).unbind(1)
+def _pass_block(block: Any, x_TD: Tensor, segments: Segments, dropout: float, execution: Execution) -> Tensor:
+    """GPT2Block of transformers, over packed clips. Attention itself is never compiled: it is one kernel already."""
+    qkv_TD = execution.of(_before_attention)(block, x_TD)
+    q_TNH, k_TNH, v_TNH = torch.unflatten(qkv_TD, 1, (3, block.attn.num_heads, -1)).unbind(1)
     attended_TD = causal_attention(q_TNH, k_TNH, v_TNH, segments).flatten(1)
-    x_TD = x_TD + F.dropout(attention.c_proj(attended_TD), dropout)
-    hidden = F.gelu(mlp.c_fc(block.ln_2(x_TD)), approximate="tanh")
-    return x_TD + F.dropout(mlp.c_proj(hidden), dropout)
+    return execution.of(_after_attention)(block, x_TD, attended_TD, dropout)
 
 
-def _loss_per_clip(logits_RV: Tensor, rows: Rows, clips: int) -> Tensor:
-    """[R, V] logits -> [C] summed cross entropy in float32."""
-    loss_R = F.cross_entropy(logits_RV.float(), rows.targets_R, ignore_index=NO_TARGET, reduction="none")
+def _before_attention(block: Any, x_TD: Tensor) -> Tensor:
+    qkv: Tensor = block.attn.c_attn(block.ln_1(x_TD))
+    return qkv
+
+
+def _after_attention(block: Any, x_TD: Tensor, attended_TD: Tensor, dropout: float) -> Tensor:
+    x_TD = x_TD + F.dropout(block.attn.c_proj(attended_TD), dropout)
+    hidden = F.gelu(block.mlp.c_fc(block.ln_2(x_TD)), approximate="tanh")
+    return x_TD + F.dropout(block.mlp.c_proj(hidden), dropout)
+
+
+def _cross_entropy(head: Any, h_RD: Tensor, targets_R: Tensor, label_smoothing: float) -> Tensor:
+    """[R, D] -> [R] in nats, float32; 0 where there is no target."""
+    return F.cross_entropy(
+        head(h_RD).float(), targets_R, ignore_index=NO_TARGET, reduction="none", label_smoothing=label_smoothing
+    )
+
+
+def _sum_per_clip(loss_R: Tensor, rows: Rows, clips: int) -> Tensor:
     return loss_R.new_zeros(clips).index_add(0, rows.clips_R, loss_R)
 
 
-def _rows(clip: int, ids: Tensor, loss_mask: slice | None, start: int, stop: int, stops: int) -> Rows:
-    """Inputs [start, ids, stop * (stops - 1)] and targets [ids, stop * stops] of one clip."""
-    ids_R = F.pad(F.pad(ids.long(), (1, 0), value=start), (0, stops - 1), value=stop)
-    targets_R = F.pad(ids.long(), (0, stops), value=stop)
-    if loss_mask is not None:
-        targets_R[: len(ids)][loss_mask] = NO_TARGET
+def _rows(sequences: Sequence[Tensor], start: int, stop: int, *, stops: int) -> Rows:
+    """Inputs [start, ids, stop * (stops - 1)] and targets [ids, stop * stops] of each clip, one after another."""
+    head, stop_ids = torch.tensor([start]), torch.full((stops,), stop)
+    lengths = torch.tensor([len(ids) + stops for ids in sequences])
+    clips_R = torch.arange(len(sequences)).repeat_interleave(lengths)
+    first_C = lengths.cumsum(0) - lengths
     return Rows(
-        ids_R=ids_R,
-        positions_R=torch.arange(len(ids_R)),
-        targets_R=targets_R,
-        clips_R=torch.full((len(ids_R),), clip),
-        targets=int((targets_R != NO_TARGET).sum()),
+        ids_R=torch.cat([part for ids in sequences for part in (head, ids, stop_ids[1:])]),
+        positions_R=torch.arange(len(clips_R)) - first_C[clips_R],
+        targets_R=torch.cat([part for ids in sequences for part in (ids, stop_ids)]),
+        clips_R=clips_R,
+        targets=len(clips_R),
     )
 
 
-def _join(rows: Sequence[Rows]) -> Rows:
-    return Rows(
-        ids_R=torch.cat([one.ids_R for one in rows]),
-        positions_R=torch.cat([one.positions_R for one in rows]),
-        targets_R=torch.cat([one.targets_R for one in rows]),
-        clips_R=torch.cat([one.clips_R for one in rows]),
-        targets=sum(one.targets for one in rows),
-    )
+def _without_masked_targets(audio: Rows, clips: Sequence[Clip]) -> Rows:
+    """The codes under a clip's `loss_mask` are no targets; its stops always are."""
+    masks = {clip: masked.loss_mask for clip, masked in enumerate(clips) if masked.loss_mask is not None}
+    if not masks:
+        return audio
+    targets_R = audio.targets_R.clone()
+    for clip, own_targets in enumerate(torch.split(targets_R, [len(clip.codes) + AUDIO_STOPS for clip in clips])):
+        if clip in masks:
+            own_targets[: len(clips[clip].codes)][masks[clip]] = NO_TARGET
+    return replace(audio, targets_R=targets_R, targets=int((targets_R != NO_TARGET).sum()))
 
 
-def _slots(segments: Segments, text_rows: Sequence[int]) -> Tensor:
-    """[T] place in the packed sequence of [all latents | all text rows | all audio rows]."""
-    latents, text, audio = [], [], []
-    for slots, text_length in zip(
-        torch.split(torch.arange(segments.tokens), list(segments.lengths)), text_rows, strict=True
-    ):
-        latent_slots, text_slots, audio_slots = slots.tensor_split(
-            [CONDITIONING_LATENTS, CONDITIONING_LATENTS + text_length]
-        )
-        latents.append(latent_slots)
-        text.append(text_slots)
-        audio.append(audio_slots)
-    return torch.cat(latents + text + audio)
-
-
-def _check(clip: Clip, gpt: Any) -> None:
+def _check(clips: Sequence[Clip], gpt: Any) -> None:
     """Refuse what the model has no embedding row for; the device would only say that an index is out of range.
 
     The limits are coqui's, which at inference places one more token after the text and one more after the audio.
     """
     text_limit = gpt.text_pos_embedding.seq_len - 3
     code_limit = gpt.mel_pos_embedding.seq_len - AUDIO_STOPS - 1
-    _check_ids(clip.clip_id, "text ids", clip.text_ids, limit=text_limit, rows=gpt.text_embedding.num_embeddings)
-    _check_ids(clip.clip_id, "audio codes", clip.codes, limit=code_limit, rows=gpt.start_audio_token)
-    mel = clip.conditioning_mel
-    if mel.ndim != 2 or mel.shape[0] != MEL_BANDS or mel.shape[1] == 0 or not mel.is_floating_point():
-        raise UserError(
-            f"clip {clip.clip_id}: its voice prompt is a {mel.dtype} of shape {tuple(mel.shape)}; expected floats "
-            f"[{MEL_BANDS}, frames] with at least one frame. Encode the dataset again."
-        )
+    texts, codes = {clip.clip_id: clip.text_ids for clip in clips}, {clip.clip_id: clip.codes for clip in clips}
+    _check_ids("text ids", texts, limit=text_limit, rows=gpt.text_embedding.num_embeddings)
+    _check_ids("audio codes", codes, limit=code_limit, rows=gpt.start_audio_token)
+    for clip in clips:
+        mel = clip.conditioning_mel
+        if mel.ndim != 2 or mel.shape[0] != MEL_BANDS or mel.shape[1] == 0 or not mel.is_floating_point():
+            raise UserError(
+                f"clip {clip.clip_id}: its voice prompt is a {mel.dtype} of shape {tuple(mel.shape)}; expected floats "
+                f"[{MEL_BANDS}, frames] with at least one frame. Encode the dataset again."
+            )
 
 
-def _check_ids(clip_id: str, name: str, ids: Tensor, *, limit: int, rows: int) -> None:
-    if not 1 <= len(ids) <= limit:
-        raise UserError(
-            f"clip {clip_id}: {len(ids)} {name}; the model takes 1 to {limit}. Validate the dataset again, so that "
-            "the clip is refused with a reason."
-        )
-    lowest, highest = (int(bound) for bound in ids.aminmax())
-    if lowest < 0 or highest >= rows:
-        raise UserError(
-            f"clip {clip_id}: {name} from {lowest} to {highest}; the model knows 0 to {rows - 1}. The features or the "
-            "vocabulary belong to another base: encode and tokenize again."
-        )
+def _check_ids(name: str, ids_of_clips: Mapping[str, Tensor], *, limit: int, rows: int) -> None:
+    for clip_id, ids in ids_of_clips.items():
+        if not 1 <= len(ids) <= limit:
+            raise UserError(
+                f"clip {clip_id}: {len(ids)} {name}; the model takes 1 to {limit}. Validate the dataset again, so that "
+                "the clip is refused with a reason."
+            )
+    if _are_known(torch.cat(list(ids_of_clips.values())), rows):
+        return
+    clip_id, ids = next((clip_id, ids) for clip_id, ids in ids_of_clips.items() if not _are_known(ids, rows))
+    raise UserError(
+        f"clip {clip_id}: {name} from {ids.min()} to {ids.max()}; the model knows 0 to {rows - 1}. The features or the "
+        "vocabulary belong to another base: encode and tokenize again."
+    )
+
+
+def _are_known(ids: Tensor, rows: int) -> bool:
+    lowest, highest = ids.aminmax()
+    return int(lowest) >= 0 and int(highest) < rows
