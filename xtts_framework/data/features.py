@@ -160,21 +160,21 @@ class FeatureReader:
         self._places = dict(zip(self.clip_ids, map(Place._make, index.select(Place._fields).iter_rows()), strict=True))
         self._shards: dict[str, tuple[Any, Any]] = {}
 
-    def clip(self, clip_id: str) -> tuple[Tensor, Tensor]:
-        """Codes int64 [L] and conditioning mel float32 [80, F] of one clip.
+    def mel(self, clip_id: str, frames: slice | None = None) -> Tensor:
+        """Conditioning mel of one clip as it is stored, float16 [80, F]; of some of its frames, or of all.
 
         Raises:
             KeyError: no such clip in the index.
             UserError: the shard is missing or too short.
         """
         place = self._places[clip_id]
-        mel_end = place.mel_start + place.mel_frames
+        start, stop, _ = (frames or slice(None)).indices(place.mel_frames)
         _, mels = self._open(place.shard)
-        mel: Tensor = mels[place.mel_start : mel_end]
-        return self.codes(clip_id), mel.to(torch.float32).T.contiguous()
+        mel: Tensor = mels[place.mel_start + start : place.mel_start + stop]
+        return mel.T
 
     def codes(self, clip_id: str) -> Tensor:
-        """Codes of one clip alone, int64 [L]. Errors as for `clip`."""
+        """Codes of one clip, int64 [L]. Errors as for `mel`."""
         place = self._places[clip_id]
         codes, _ = self._open(place.shard)
         found: Tensor = codes[place.codes_start : place.codes_start + place.codes_length]

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
+import torch
 
 from xtts_framework.audio.codes import AUDIO_STOPS, count_targets, unigram_entropy
 from xtts_framework.config import MODEL_MAX_CODES, MODEL_MAX_TEXT_IDS, TrainConfig
-from xtts_framework.data.features import FeatureReader
+from xtts_framework.data.features import BYTES_PER_FRAME, FeatureReader
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
-from xtts_framework.model.forward import CONDITIONING_LATENTS
+from xtts_framework.model.forward import CONDITIONING_LATENTS, MEL_BANDS
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer
 
 if TYPE_CHECKING:
@@ -61,11 +62,17 @@ class Utterance:
 
 
 class Corpus:
-    """All clips of a run, by name, and their features."""
+    """All clips of a run, by name, and their features.
+
+    Codes are small and stay in memory once read. Mels are read from their files, part by part, or held on a device
+    (`hold_mels`).
+    """
 
     def __init__(self, utterances: list[Utterance], readers: Mapping[str, FeatureReader]) -> None:
         self.utterances = {utterance.name: utterance for utterance in utterances}
         self._readers = readers
+        self._codes: dict[str, Tensor] = {}
+        self._held: dict[str, Tensor] = {}
 
     def of(self, split: str, dataset: str | None = None) -> list[Utterance]:
         """The clips of a split ("train" or "eval"), of one dataset or of all, in manifest order."""
@@ -75,10 +82,32 @@ class Corpus:
             if utterance.split == split and dataset in (None, utterance.dataset)
         ]
 
-    def read(self, utterance: Utterance) -> tuple[Tensor, Tensor]:
-        """Codes int64 [L] and conditioning mel float32 [80, F]."""
-        codes, mel = self._readers[utterance.dataset].clip(utterance.clip_id)
-        return codes, mel
+    def read_codes(self, utterance: Utterance) -> Tensor:
+        """Codes of a clip, int64 [L]."""
+        if utterance.name not in self._codes:
+            self._codes[utterance.name] = self._readers[utterance.dataset].codes(utterance.clip_id)
+        return self._codes[utterance.name]
+
+    def read_mel(self, utterance: Utterance, frames: slice | None = None) -> Tensor:
+        """Conditioning mel of a clip, or some of its frames: float16 [80, F], on the device that holds it."""
+        if utterance.name in self._held:
+            return self._held[utterance.name][:, frames or slice(None)]
+        return self._readers[utterance.dataset].mel(utterance.clip_id, frames)
+
+    @property
+    def mel_bytes(self) -> int:
+        """What all mels take in memory."""
+        return sum(utterance.mel_frames * BYTES_PER_FRAME for utterance in self.utterances.values())
+
+    def hold_mels(self, device: torch.device) -> None:
+        """Keep all mels on a device from here on, so that training moves none of them there."""
+        lengths = [utterance.mel_frames for utterance in self.utterances.values()]
+        mels_FM = torch.empty(sum(lengths), MEL_BANDS, dtype=torch.float16, device=device)
+        held = {}
+        for utterance, mel_FM in zip(self.utterances.values(), torch.split(mels_FM, lengths), strict=True):
+            mel_FM.copy_(self.read_mel(utterance).T)
+            held[utterance.name] = mel_FM.T
+        self._held = held
 
     def check_features(self, known_codes: int) -> None:
         """Read every clip once: numbers that are not finite would be found much later, as a loss that is not.
@@ -90,7 +119,7 @@ class Corpus:
         """
         problems = []
         for utterance in self.utterances.values():
-            codes, mel = self.read(utterance)
+            codes, mel = self.read_codes(utterance), self.read_mel(utterance)
             if not mel.isfinite().all():
                 problems.append(f"{utterance.name}: its mel holds numbers that are not finite")
             if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < known_codes:
@@ -99,8 +128,7 @@ class Corpus:
 
     def eval_unigram_entropy(self, stop_token: int) -> float:
         """Entropy of the evaluation targets in nats: the loss of a model that knows frequencies and no context."""
-        clips = (self._readers[utterance.dataset].codes(utterance.clip_id) for utterance in self.of("eval"))
-        return unigram_entropy(count_targets(clips, stop_token))
+        return unigram_entropy(count_targets(map(self.read_codes, self.of("eval")), stop_token))
 
 
 def read_corpus(

@@ -7,6 +7,7 @@ the same example on every machine, in any order, after any restart.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,11 @@ class Example:
         return self.utterance.mel_targets - masked
 
 
+def lengths_of(examples: Sequence[Example]) -> list[int]:
+    """Tokens of each: what packing and sharing out go by."""
+    return [example.tokens for example in examples]
+
+
 class Examples:
     """Makes examples.
 
@@ -92,14 +98,11 @@ class Examples:
 
     def load(self, example: Example) -> Clip:
         """Read the features."""
-        codes, mel = self._corpus.read(example.utterance)
-        if example.prompt is not example.utterance:
-            _, mel = self._corpus.read(example.prompt)
         return Clip(
             clip_id=example.utterance.name,
             text_ids=torch.tensor(example.utterance.text_ids),
-            codes=codes,
-            conditioning_mel=mel[:, example.prompt_frames],
+            codes=self._corpus.read_codes(example.utterance),
+            conditioning_mel=self._corpus.read_mel(example.prompt, example.prompt_frames),
             loss_mask=example.masked_codes,
         )
 
