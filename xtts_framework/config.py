@@ -31,6 +31,10 @@ MODEL_MAX_TEXT_IDS = 401
 MODEL_MAX_CODES = 603
 """Audio codes of one clip, 28.0 s (position table of XTTS-v2: 608 rows)."""
 MODEL_MAX_DURATION_S = 28.0
+MODEL_MAX_TOKENS = 1100
+"""More than the longest possible clip takes in a micro-batch: 32 latents, 402 text rows, 607 audio rows."""
+CPU_MICRO_BATCH_TOKENS = 8192
+"""Of no consequence for speed there; `auto` must be a constant, for equal bits need equal micro-batches."""
 
 
 class Strict(BaseModel):
@@ -147,6 +151,9 @@ class TrainingConfig(Strict):
     max_epochs: int | None = Field(
         None, ge=1, description="Epochs after which the run ends, if sooner. Empty: no limit."
     )
+    warmup_steps: int = Field(
+        0, ge=0, description=f"Steps over which the rate rises in a line from 0. Source: {GUIDE} (off)."
+    )
     weight_decay: float = Field(
         1e-2, ge=0, description=f"AdamW decay of weights (no biases, norms, embeddings). Source: {GUIDE}."
     )
@@ -157,6 +164,20 @@ class TrainingConfig(Strict):
         None,
         gt=0,
         description="Gradients are scaled down to this L2 norm. Empty: no clipping. Source: XTTS-v2 recipe.",
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Keep a moving average of the weights with this decay per update; it is what is evaluated, saved "
+        f"and spoken with. Empty: off. Source: {GUIDE} (off).",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of each training target spread over all tokens; evaluation never has any. "
+        f"Source: {UPSTREAM} (none).",
     )
     mel_loss_weight: float = Field(1.0, ge=0, description=f"Weight of the audio-code loss. Source: {UPSTREAM}.")
     text_loss_weight: float = Field(0.01, ge=0, description=f"Weight of the text loss. Source: {UPSTREAM}.")
@@ -183,8 +204,20 @@ class TrainingConfig(Strict):
     early_stopping_evals: int | None = Field(
         None, ge=1, description="Stop after this many evaluations without improvement. Empty: never."
     )
-    micro_batch_tokens: int = Field(
-        8192, ge=1100, description="Tokens through the device at once; memory only, never the result."
+    micro_batch_tokens: Literal["auto"] | Annotated[int, Field(ge=MODEL_MAX_TOKENS)] = Field(
+        "auto",
+        description="Tokens through the device at once; memory only, never the result. `auto`: the most that the GPU "
+        f"has room for, measured at the start and remembered; {CPU_MICRO_BATCH_TOKENS} on a CPU.",
+    )
+    activation_checkpointing: Literal["auto"] | bool = Field(
+        "auto",
+        description="Compute each block again in the backward pass: much less memory, a third more work, the same "
+        "result. `auto`: only where the GPU has no room otherwise.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the model with torch.compile: faster on a GPU after minutes of compiling; needs a C++ "
+        "compiler.",
     )
 
     @field_validator("milestones")
@@ -193,6 +226,12 @@ class TrainingConfig(Strict):
         if any(step < 1 for step in value) or any(a >= b for a, b in itertools.pairwise(value)):
             raise ValueError(f"milestones must be positive and strictly increasing, found {value}")
         return value
+
+    @model_validator(mode="after")
+    def _warm_before_the_first_drop(self) -> TrainingConfig:
+        if self.milestones and self.warmup_steps > self.milestones[0]:
+            raise ValueError(f"warmup_steps {self.warmup_steps} reach beyond the first milestone, {self.milestones[0]}")
+        return self
 
 
 class SynthesisConfig(Strict):

@@ -8,11 +8,24 @@ import time
 from collections.abc import Callable, Iterator
 
 PLAIN_INTERVAL_S = 10.0
+_silent = False
 
 
 def say(line: str) -> None:
     """Print one line of log."""
-    print(line, file=sys.stderr, flush=True)
+    if not _silent:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def only_errors() -> Iterator[None]:
+    """Say nothing meanwhile: one process of several speaks for all. Errors are not said but raised."""
+    global _silent
+    _silent = True
+    try:
+        yield
+    finally:
+        _silent = False
 
 
 @contextlib.contextmanager

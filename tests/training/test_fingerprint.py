@@ -45,6 +45,11 @@ OTHER_VALUES: dict[str, Any] = {
     "keep_last": 9,
     "early_stopping_evals": 2,
     "micro_batch_tokens": 5000,
+    "activation_checkpointing": True,
+    "compile": True,
+    "warmup_steps": 1,
+    "ema_decay": 0.5,
+    "label_smoothing": 0.1,
 }
 
 

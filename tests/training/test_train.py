@@ -303,13 +303,13 @@ def test_mels_that_are_not_finite_are_refused(
 ) -> None:
     from xtts_framework.data.features import FeatureReader
 
-    original = FeatureReader.clip
+    original = FeatureReader.mel
 
-    def broken(reader: FeatureReader, clip_id: str) -> tuple[torch.Tensor, torch.Tensor]:
-        codes, mel = original(reader, clip_id)
-        return codes, mel * math.nan if clip_id.endswith("0003") else mel
+    def broken(reader: FeatureReader, clip_id: str, frames: slice | None = None) -> torch.Tensor:
+        mel = original(reader, clip_id, frames)
+        return mel * math.nan if clip_id.endswith("0003") else mel
 
-    monkeypatch.setattr(FeatureReader, "clip", broken)
+    monkeypatch.setattr(FeatureReader, "mel", broken)
     with pytest.raises(UserError, match=r"speech/speaker3_0003: its mel holds numbers that are not finite"):
         train_once()
 

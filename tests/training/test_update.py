@@ -19,6 +19,7 @@ from xtts_framework.model.rows import extend_text_rows, merged_state_dict, new_r
 from xtts_framework.training import update as update_module
 from xtts_framework.training.corpus import Corpus, Utterance
 from xtts_framework.training.examples import Example, Examples
+from xtts_framework.training.memory import Budget
 from xtts_framework.training.optimizer import (
     build_optimizer,
     is_weight,
@@ -50,8 +51,11 @@ class Synthetic:
                 torch.randn(80, 4 * length, generator=generator),
             )
 
-    def read(self, utterance: Utterance) -> tuple[Tensor, Tensor]:
-        return self.features[utterance.name]
+    def read_codes(self, utterance: Utterance) -> Tensor:
+        return self.features[utterance.name][0]
+
+    def read_mel(self, utterance: Utterance, frames: slice) -> Tensor:
+        return self.features[utterance.name][1][:, frames]
 
 
 class World:
@@ -91,7 +95,7 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 @pytest.mark.parametrize("mask", [False, True])
 def test_neither_losses_nor_weights_depend_on_the_micro_batch(prepared: Prepared, mask: bool) -> None:
     together, apart = (World(prepared, mask_conditioned_loss=mask) for _ in range(2))
-    apart.updater.token_budget = 1
+    apart.updater.budget = Budget(1)
     start = together.weights()
     curves = [[world.update(number)[:3] for number in range(5)] for world in (together, apart)]
     assert curves[0][-1][0] < curves[0][0][0] - 0.1
@@ -176,7 +180,7 @@ def test_out_of_memory_halves_the_budget_and_does_the_same_update(
     monkeypatch.setattr(update_module, "pack_clips", pack)
     world = World(prepared)
     assert world.update()[:3] == pytest.approx(expected, rel=1e-5)
-    assert world.updater.token_budget <= 300
+    assert world.updater.budget.tokens <= 300
     assert "out of memory" in capsys.readouterr().err
     monkeypatch.setattr(update_module, "pack_clips", lambda clips, gpt: pack(list(clips) * 10, gpt))
     with pytest.raises(UserError, match="one clip of"):
@@ -234,4 +238,4 @@ def test_optimizer_state_goes_through_a_file_unchanged(prepared: Prepared) -> No
 
 
 def test_corpus_stand_in_offers_what_examples_use(prepared: Prepared) -> None:
-    assert {"utterances", "read"} <= set(dir(Corpus([], {})))
+    assert {"utterances", "read_codes", "read_mel"} <= set(dir(Corpus([], {})))

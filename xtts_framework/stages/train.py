@@ -14,6 +14,7 @@ from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.training.attempts import only_trainer, recorded_attempt
 from xtts_framework.training.briefing import start_lines
 from xtts_framework.training.device import choose_device, describe_device
+from xtts_framework.training.distributed import join_ranks
 from xtts_framework.training.loop import Training
 from xtts_framework.training.resume import ATTEMPTS_FILE, find_start
 from xtts_framework.training.setup import Inputs, read_inputs, set_up_training
@@ -36,6 +37,8 @@ def train(
 ) -> None:
     """Train until the configured end and write `summary.json`; continue an earlier attempt where it stopped.
 
+    Under `torchrun` all processes call it alike and train as one; the main one reads and writes what is shared.
+
     Args:
         base_folder: the base; only read.
         run: reads `tokenizer/vocab.json`; writes `checkpoints/`, `training/` and, at the end, `summary.json`.
@@ -49,42 +52,46 @@ def train(
             are not finite; a crash loop. With exit code 75: saved, but unfinished.
     """
     stop = StopRequest(max_seconds)
-    with stop.listening(), only_trainer(run.path / LOCK_FILE):
-        chosen = choose_device(device)
+    with stop.listening(), join_ranks() as ranks, ranks.main_only(only_trainer(run.path / LOCK_FILE)):
+        chosen = choose_device(device, ranks.local_rank)
         inputs = read_inputs(config, base_folder, run, datasets)
-        checkpoints, checkpoint = find_start(run.checkpoints, inputs.dependencies, resume=resume, restart=restart)
+        checkpoints, checkpoint = ranks.from_main(
+            lambda: find_start(run.checkpoints, inputs.dependencies, resume=resume, restart=restart)
+        )
         for line in start_lines(inputs.fingerprint, checkpoint):
             say(line)
         if checkpoint is None:
             inputs.corpus.check_features(inputs.codes)
         start_step = checkpoint.step if checkpoint else 0
         training: Training | None = None
-        with recorded_attempt(
+        attempt = recorded_attempt(
             checkpoints / ATTEMPTS_FILE, start_step, lambda: training.step if training else start_step
-        ):
-            training, counts = set_up_training(inputs, checkpoints, checkpoint, chosen, stop)
+        )
+        with ranks.main_only(attempt):
+            training, counts = set_up_training(inputs, checkpoints, checkpoint, chosen, stop, ranks)
             reason = _run(training, inputs, describe_device(chosen))
-            write_json(
-                run.summary,
-                summarize(
-                    config,
-                    run,
-                    training.state,
-                    inputs.corpus,
-                    fingerprint=inputs.fingerprint,
-                    checkpoints=checkpoints,
-                    stop_reason=reason,
-                    stop_token=inputs.stop_token,
-                    plan=inputs.plan,
-                    counts=counts,
-                    device=describe_device(chosen),
-                ),
-            )
+            if ranks.is_main:
+                write_json(
+                    run.summary,
+                    summarize(
+                        config,
+                        run,
+                        training.state,
+                        inputs.corpus,
+                        fingerprint=inputs.fingerprint,
+                        checkpoints=checkpoints,
+                        stop_reason=reason,
+                        stop_token=inputs.stop_token,
+                        plan=inputs.plan,
+                        counts=counts,
+                        device=describe_device(chosen),
+                    ),
+                )
 
 
 def _run(training: Training, inputs: Inputs, device: str) -> str:
     """Run to the end and return why it is the end; the listeners hear of every way to stop."""
-    hook = inputs.plugins.hook
+    hook = training.hook
     description = {
         "fingerprint": inputs.fingerprint,
         "first_step": training.step,

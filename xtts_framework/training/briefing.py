@@ -12,6 +12,8 @@ from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.checkpoint import Checkpoint
 from xtts_framework.training.corpus import Corpus
 from xtts_framework.training.device import describe_device
+from xtts_framework.training.distributed import Ranks
+from xtts_framework.training.memory import Budget
 from xtts_framework.training.schedule import Clock, MultiStep
 
 GUIDE_BATCH_SIZE = 4
@@ -36,12 +38,23 @@ def start_lines(fingerprint: str, checkpoint: Checkpoint | None) -> Iterator[str
 
 
 def decision_lines(
-    config: TrainConfig, corpus: Corpus, device: torch.device, plan: FreezingPlan, counts: FreezingCounts
+    config: TrainConfig,
+    corpus: Corpus,
+    device: torch.device,
+    ranks: Ranks,
+    budget: Budget,
+    plan: FreezingPlan,
+    counts: FreezingCounts,
 ) -> Iterator[str]:
     training = config.training
     clock = Clock(training.batch_size, training.grad_accum)
     yield f"device: {describe_device(device)}; precision {training.precision}: {PRECISION_REASONS[training.precision]}"
-    yield f"micro-batch: up to {training.micro_batch_tokens} tokens at once; a matter of memory, never of the result"
+    if ranks.size > 1:
+        yield f"processes: {ranks.size}; each computes its share of every update"
+    stored = "blocks recomputed in the backward pass" if budget.recompute else "all activations stored"
+    yield f"micro-batch: up to {budget.tokens} tokens at once, {stored}; a matter of memory, never of the result"
+    if training.compile:
+        yield "compile: on; the first updates wait for the compiler"
     main_clips = 0
     for name, use in config.datasets.items():
         clips = corpus.of("train", name)
@@ -86,8 +99,11 @@ def _amount(count: int) -> str:
 
 def _schedule_lines(config: TrainConfig, clock: Clock, last_step: int) -> Iterator[str]:
     training = config.training
-    schedule = MultiStep(training.learning_rate, tuple(training.milestones), training.gamma)
-    yield f"learning rate: {training.learning_rate:g} until the first drop"
+    schedule = MultiStep.of(training)
+    if training.warmup_steps:
+        yield f"learning rate: rises to {training.learning_rate:g} over {training.warmup_steps} steps"
+    else:
+        yield f"learning rate: {training.learning_rate:g} until the first drop"
     for change in schedule.changes(clock):
         if change.boundary <= last_step:
             yield f"  to {change.lr:g} at step {change.step}, in force from step {change.boundary}"

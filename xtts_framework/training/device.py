@@ -9,9 +9,11 @@ import torch
 from xtts_framework.errors import UserError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, index: int = 0) -> torch.device:
     """`auto`, `cpu` or `cuda`.
 
+    Args:
+        index: which of the machine's GPUs.
     Raises:
         UserError: `cuda` on a machine without a usable GPU.
     """
@@ -21,7 +23,31 @@ def choose_device(name: str) -> torch.device:
             "--device cuda: PyTorch sees no CUDA GPU here. Check the driver with `nvidia-smi`, ask the cluster for a "
             "GPU, or go on slowly with --device cpu."
         )
-    return torch.device("cuda" if available and name in ("auto", "cuda") else "cpu")
+    if not available or name == "cpu":
+        return torch.device("cpu")
+    if index >= torch.cuda.device_count():
+        raise UserError(
+            f"process {index} of this machine has no GPU of its own: PyTorch sees {torch.cuda.device_count()}. "
+            "Start as many processes as there are GPUs (`torchrun --nproc-per-node`)."
+        )
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something small.
+
+    Raises:
+        UserError: torch.compile does not work here.
+    """
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"compile: torch.compile does not work here ({type(error).__name__}: {reason}). Install a C++ compiler "
+            "(Debian: g++), or set compile: false."
+        ) from error
 
 
 def set_matmul_precision(precision: str) -> None:
@@ -41,4 +67,5 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    unused = "; this PyTorch is built for CUDA, but sees no GPU" if torch.version.cuda else ""
+    return f"cpu ({torch.get_num_threads()} threads{unused})"

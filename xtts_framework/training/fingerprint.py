@@ -18,7 +18,7 @@ from xtts_framework.files import sha256_of
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.plugins import FreezingPlan
 
-TRAINER_VERSION = 1
+TRAINER_VERSION = 2
 """Raised whenever the same inputs would train other weights."""
 
 WITHOUT_EFFECT = frozenset(
@@ -33,9 +33,11 @@ WITHOUT_EFFECT = frozenset(
         "keep_best",
         "keep_last",
         "micro_batch_tokens",
+        "activation_checkpointing",
+        "compile",
     }
 )
-"""Settings that say how long, how often or with how much memory; everything else is in the fingerprint."""
+"""Settings that say how long, how often, with how much memory or how fast; everything else is in the fingerprint."""
 
 DATASET_COLUMNS = ("clip_id", "normalized", "speaker", "language", "split")
 FINGERPRINT_LENGTH = 12

@@ -7,6 +7,7 @@ appears in them once, as if nothing had happened.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,13 @@ class Console:
     @hookimpl
     def xtts_on_run_end(self, step: int, reason: str) -> None:
         say(f"step {step}  end: {reason}")
+
+
+class NobodyListens:
+    """Stands for the hooks in all processes but the main one, which speaks for all."""
+
+    def __getattr__(self, hook: str) -> Callable[..., None]:
+        return lambda **facts: None
 
 
 class MetricsFile:

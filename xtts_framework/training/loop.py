@@ -14,34 +14,46 @@ from xtts_framework.config import TrainingConfig
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.model.rows import merged_state_dict
-from xtts_framework.plugins import Plugins
+from xtts_framework.training.average import MovingAverage
 from xtts_framework.training.checkpoint import prune_checkpoints, save_checkpoint
+from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.evaluation import Evaluator
-from xtts_framework.training.examples import Examples
-from xtts_framework.training.listeners import MetricsFile
+from xtts_framework.training.examples import Example, Examples
+from xtts_framework.training.listeners import MetricsFile, NobodyListens
 from xtts_framework.training.optimizer import optimizer_tensors
 from xtts_framework.training.sampling import Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
-from xtts_framework.training.skipped import write_skipped
+from xtts_framework.training.skipped import cause_of, write_skipped
 from xtts_framework.training.state import LogWindow, TrainingState
 from xtts_framework.training.stopping import StopRequest
-from xtts_framework.training.update import Updater, UpdateResult
+from xtts_framework.training.update import Updater, UpdateResult, losses_by_clip
 
 if TYPE_CHECKING:
+    from pluggy import HookRelay
     from TTS.tts.layers.xtts.gpt import GPT
 
 SKIPPED_IN_ROW_LIMIT = 3
 
 
+@dataclass(frozen=True)
+class Upcoming:
+    """The samples of an update that has not been computed yet, and the sampler's position after it."""
+
+    examples: list[Example]
+    drawn: dict[str, int]
+
+
 @dataclass
 class Training:
-    """One attempt at a training.
+    """One attempt at a training, in one process or in several that keep step; the main one speaks and writes.
 
     Args:
         state: where it is; everything else can be built anew from the inputs.
         checkpoints: folder of this training's checkpoints.
         identity: what every checkpoint records besides the state (fingerprint, threads).
         skipped: folder for the clips of skipped updates.
+        hook: the listeners of the main process.
+        metrics_file: of the main process; None in the others.
         unsaved: whether anything has happened since the last full checkpoint.
     """
 
@@ -54,13 +66,16 @@ class Training:
     updater: Updater
     gpt: GPT
     optimizer: torch.optim.AdamW
+    average: MovingAverage
+    ranks: Ranks
     state: TrainingState
     checkpoints: Path
     skipped: Path
     identity: dict[str, Any]
-    plugins: Plugins
-    metrics_file: MetricsFile
+    hook: HookRelay | NobodyListens
+    metrics_file: MetricsFile | None
     stop: StopRequest
+    upcoming: Upcoming | None = None
     improved: bool = False
     pending: list[tuple[int, UpdateResult]] = field(default_factory=list)
     updated: bool = False
@@ -82,8 +97,9 @@ class Training:
             if self.evaluation_is_due():
                 self.evaluate()
             ending = self.finished_because() or self.interrupted_because()
-            if ending or self.full_save_is_due() or self.improved:
-                self.save(full=bool(ending) or self.full_save_is_due())
+            full = bool(ending) or self.full_save_is_due()
+            if full or self.improved:
+                self.save(full=full)
             if ending:
                 return ending
             self.update()
@@ -95,7 +111,7 @@ class Training:
         config = self.config
         if self.step >= config.max_steps:
             return f"max_steps {config.max_steps} reached"
-        if config.max_epochs is not None and self.sampler.epochs >= config.max_epochs:
+        if config.max_epochs is not None and self.sampler.epochs(self.state.sampler) >= config.max_epochs:
             return f"max_epochs {config.max_epochs} reached"
         if config.early_stopping_evals is not None and self.state.evals_since_best >= config.early_stopping_evals:
             return f"early stopping: no improvement in {self.state.evals_since_best} evaluations"
@@ -104,7 +120,9 @@ class Training:
     def interrupted_because(self) -> str | None:
         """Why to stop unfinished, or None. A time limit lets at least one update pass, or no attempt would advance."""
         reserve_s = self.slowest_update_s + self.slowest_evaluation_s + self.slowest_save_s
-        return self.stop.reason(reserve_s=reserve_s if self.updated else -math.inf)
+        reason = self.stop.reason(reserve_s=reserve_s if self.updated else -math.inf)
+        [somebody_stops] = self.ranks.any(reason is not None)
+        return next(filter(None, self.ranks.gather(reason))) if somebody_stops else None
 
     def evaluation_is_due(self) -> bool:
         last, every = self.state.last, self.config.eval_every_steps
@@ -114,18 +132,20 @@ class Training:
 
     def evaluate(self) -> None:
         self.collect()
-        evaluation = self.evaluator.evaluate(self.gpt, self.step)
+        with self.average.in_place():
+            evaluation = self.evaluator.evaluate(self.gpt, self.step)
         self.improved = self.state.record(evaluation)
         self.unsaved = True
         metrics = {f"eval/{name}": value for name, value in evaluation.losses.items()}
-        self.plugins.hook.xtts_on_metrics(step=self.step, metrics=metrics)
+        self.hook.xtts_on_metrics(step=self.step, metrics=metrics)
         started, self.timed_until = self.timed_until, time.monotonic()
         self.slowest_evaluation_s = max(self.slowest_evaluation_s, self.timed_until - started)
 
     def full_save_is_due(self) -> bool:
         every = self.config.save_every_steps
         minutes = (time.monotonic() - self.saved_at) / 60
-        return self.step // every > (self.state.saved_step or 0) // every or minutes >= self.config.save_every_minutes
+        [long_ago] = self.ranks.any(minutes >= self.config.save_every_minutes)
+        return long_ago or self.step // every > (self.state.saved_step or 0) // every
 
     def save(self, *, full: bool) -> None:
         """Write a checkpoint, with the optimizer or (for an improvement) the weights alone."""
@@ -138,19 +158,21 @@ class Training:
         self.wall_until = started
         if full:
             self.state.saved_step = self.step
-        folder = save_checkpoint(
-            self.checkpoints,
-            merged_state_dict(self.gpt),
-            optimizer_tensors(self.optimizer) if full else None,
-            self.describe_state(),
-        )
-        prune_checkpoints(self.checkpoints, keep_best=self.config.keep_best, keep_last=self.config.keep_last)
-        self.plugins.hook.xtts_on_checkpoint(step=self.step, folder=folder)
+        if self.ranks.is_main:
+            self.write_checkpoint(full=full)
         self.timed_until = time.monotonic()
         self.slowest_save_s = max(self.slowest_save_s, self.timed_until - started)
         if full:
             self.saved_at = self.timed_until
             self.unsaved = False
+
+    def write_checkpoint(self, *, full: bool) -> None:
+        optimizer = optimizer_tensors(self.optimizer) | self.average.trained_weights() if full else None
+        with self.average.in_place():
+            weights = merged_state_dict(self.gpt)
+            folder = save_checkpoint(self.checkpoints, weights, optimizer, self.describe_state())
+        prune_checkpoints(self.checkpoints, keep_best=self.config.keep_best, keep_last=self.config.keep_last)
+        self.hook.xtts_on_checkpoint(step=self.step, folder=folder)
 
     def describe_state(self) -> dict[str, Any]:
         """What `state.json` holds."""
@@ -166,20 +188,27 @@ class Training:
     def update(self) -> None:
         """Pass one update's samples through the model and move the weights."""
         started = time.monotonic()
-        samples = self.sampler.take(self.clock.update_samples)
+        upcoming = self.upcoming or self.draw()
         number = self.clock.update(self.state.samples_seen)
-        result = self.updater.update(
-            [self.examples.for_training(sample) for sample in samples], lr=self.schedule.at(self.step), number=number
-        )
+        result = self.updater.update(upcoming.examples, lr=self.schedule.at(self.step), number=number)
+        self.average.update()
         self.pending.append((number, result))
-        self.state.samples_seen += len(samples)
-        self.state.sampler = dict(self.sampler.drawn)
-        self.state.window.samples += len(samples)
+        self.state.samples_seen += len(upcoming.examples)
+        self.state.sampler = upcoming.drawn
+        self.state.window.samples += len(upcoming.examples)
         for change in self.schedule.changes(self.clock):
-            if change.boundary == self.step and self.metrics_file.note(self.step, str(change)):
+            if change.boundary == self.step and self.metrics_file and self.metrics_file.note(self.step, str(change)):
                 say(str(change))
+        if self.finished_because() is None:
+            self.upcoming = self.draw()
+            self.updater.prepare(self.upcoming.examples)  # while the device is busy with this update
         self.updated = self.unsaved = True
         self.slowest_update_s = max(self.slowest_update_s, time.monotonic() - started)
+
+    def draw(self) -> Upcoming:
+        """The next update's samples."""
+        samples = self.sampler.take(self.clock.update_samples)
+        return Upcoming([self.examples.for_training(sample) for sample in samples], dict(self.sampler.drawn))
 
     def log_is_due(self) -> bool:
         return self.clock.update(self.state.samples_seen) % self.config.log_every_updates == 0
@@ -190,17 +219,10 @@ class Training:
         window, self.state.window = self.state.window, LogWindow()
         if not window.updates:
             return
-        loss_mel, loss_text = window.mel_nats / window.mel_tokens, window.text_nats / window.text_tokens
-        metrics = {
-            "train/loss_total": self.config.mel_loss_weight * loss_mel + self.config.text_loss_weight * loss_text,
-            "train/loss_mel": loss_mel,
-            "train/loss_text": loss_text,
-            "train/grad_norm": window.grad_norms / window.updates,
-            "train/lr": self.schedule.at(self.step - self.clock.grad_accum),
-            "train/epoch": self.sampler.epochs,
-            "train/clips_per_s": window.samples / window.seconds,
-        }
-        self.plugins.hook.xtts_on_metrics(step=self.step, metrics=metrics)
+        metrics = window.metrics(self.config.mel_loss_weight, self.config.text_loss_weight)
+        metrics["train/lr"] = self.schedule.at(self.step - self.clock.grad_accum)
+        metrics["train/epoch"] = self.sampler.epochs(self.state.sampler)
+        self.hook.xtts_on_metrics(step=self.step, metrics=metrics)
 
     def collect(self) -> None:
         """Read the results of the latest updates from the device into the log window.
@@ -213,13 +235,7 @@ class Training:
             if skipped:
                 self.record_skipped(number, result)
                 continue
-            window = self.state.window
-            window.mel_nats += mel_nats
-            window.text_nats += text_nats
-            window.mel_tokens += result.mel_tokens
-            window.text_tokens += result.text_tokens
-            window.grad_norms += grad_norm
-            window.updates += 1
+            self.state.window.add(mel_nats, text_nats, result.mel_tokens, result.text_tokens, grad_norm)
             self.state.skipped_in_row = 0
         self.pending.clear()
         now = time.monotonic()
@@ -231,10 +247,12 @@ class Training:
         """Write down an update that was not finite; the weights never saw it."""
         self.state.skipped_batches += 1
         self.state.skipped_in_row += 1
-        cause = write_skipped(self.skipped, number, result)
+        clips = [clip for share in self.ranks.gather(losses_by_clip(result.losses)) for clip in share]
+        if self.ranks.is_main:
+            write_skipped(self.skipped, number, clips)
         if self.state.skipped_in_row >= SKIPPED_IN_ROW_LIMIT:
             raise UserError(
-                f"update {number}: {SKIPPED_IN_ROW_LIMIT} updates in a row were not finite, {cause}.\n"
+                f"update {number}: {SKIPPED_IN_ROW_LIMIT} updates in a row were not finite, {cause_of(clips)}.\n"
                 f"  The weights are those of the last good update. Look at {self.skipped}; a lower learning_rate, "
                 "max_grad_norm: 1.0 or precision: fp32 usually helps."
             )

@@ -11,6 +11,8 @@ from xtts_framework.config import TrainingConfig
 
 EMBEDDING_NAMES = ("embedding", "latents")
 """Parts of names of learned vectors that are looked up or queried with, never multiplied by an activation."""
+STATE_PARTS = ("exp_avg", "exp_avg_sq", "step")
+"""What AdamW remembers of each parameter."""
 
 
 def build_optimizer(gpt: nn.Module, config: TrainingConfig, new_rows: Collection[Tensor] = ()) -> torch.optim.AdamW:
@@ -62,8 +64,13 @@ def optimizer_tensors(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     }
 
 
+def optimizer_bytes(optimizer: torch.optim.AdamW) -> int:
+    """Memory that the optimizer's state takes; none before the first update."""
+    return sum(tensor.nbytes for tensor in optimizer_tensors(optimizer).values())
+
+
 def restore_optimizer(optimizer: torch.optim.AdamW, tensors: dict[str, Tensor]) -> None:
-    """Put the tensors of `optimizer_tensors` back, on the devices of their parameters.
+    """Put the tensors of `optimizer_tensors` back, on the devices of their parameters; other tensors are passed over.
 
     Raises:
         ValueError: a tensor for an unknown parameter, or of another shape.
@@ -71,6 +78,8 @@ def restore_optimizer(optimizer: torch.optim.AdamW, tensors: dict[str, Tensor]) 
     parameters = dict(_named_parameters(optimizer))
     for key, value in tensors.items():
         part, _, name = key.partition(".")
+        if part not in STATE_PARTS:
+            continue
         parameter = parameters.get(name)
         if parameter is None or (part != "step" and value.shape != parameter.shape):
             raise ValueError(f"the optimizer has no place for {key} of shape {list(value.shape)}")

@@ -63,10 +63,9 @@ class Sampler:
         main_share = 1.0 - sum(pool.share or 0.0 for pool in pools.values())
         self._shares = {name: main_share if pool.share is None else pool.share for name, pool in pools.items()}
 
-    @property
-    def epochs(self) -> float:
-        """Passes over the main pool so far; whole numbers are exact."""
-        return self.drawn[MAIN_POOL] / len(self._pools[MAIN_POOL].clips)
+    def epochs(self, drawn: Mapping[str, int]) -> float:
+        """Passes over the main pool once the pools have given so many samples; whole numbers are exact."""
+        return drawn.get(MAIN_POOL, 0) / len(self._pools[MAIN_POOL].clips)
 
     def take(self, count: int) -> list[Sample]:
         """The next `count` samples."""

@@ -6,6 +6,8 @@ import bisect
 import itertools
 from dataclasses import dataclass
 
+from xtts_framework.config import TrainingConfig
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -56,12 +58,13 @@ class RateChange:
 
 @dataclass(frozen=True)
 class MultiStep:
-    """Piecewise-constant learning rate.
+    """Piecewise-constant learning rate, with a rise before it if wanted.
 
     Args:
         base: rate before the first milestone, dimensionless.
         milestones: steps at which the rate is multiplied by `gamma`, strictly increasing.
         gamma: the factor.
+        warmup_steps: steps over which the rate rises in a line; the step after them is the first at the full rate.
     Raises:
         ValueError: milestones not strictly increasing.
     Source: quick-start guide, "Learning Rate Scheduler".
@@ -70,6 +73,11 @@ class MultiStep:
     base: float
     milestones: tuple[int, ...]
     gamma: float
+    warmup_steps: int = 0
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> MultiStep:
+        return cls(config.learning_rate, tuple(config.milestones), config.gamma, config.warmup_steps)
 
     def __post_init__(self) -> None:
         if any(first >= second for first, second in itertools.pairwise(self.milestones)):
@@ -77,7 +85,8 @@ class MultiStep:
 
     def at(self, step: int) -> float:
         """The rate of an update whose first sample belongs to `step`."""
-        return self.base * self.gamma ** bisect.bisect_right(self.milestones, step)
+        rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return self.base * rise * self.gamma ** bisect.bisect_right(self.milestones, step)
 
     def changes(self, clock: Clock) -> list[RateChange]:
         """Every drop, in order; none when the factor is 1."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtts_framework.config import TrainConfig
+from xtts_framework.config import TrainConfig, TrainingConfig
 from xtts_framework.console import say
 from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.model.base import Base, load_gpt, read_base
@@ -19,15 +19,27 @@ from xtts_framework.model.rows import extend_text_rows, new_row_parameters, spli
 from xtts_framework.plugins import FreezingPlan, Plugins, load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
 from xtts_framework.text.vocabulary import language_rows, read_vocab
+from xtts_framework.training.average import MovingAverage
 from xtts_framework.training.briefing import decision_lines
 from xtts_framework.training.checkpoint import MODEL_FILE, OPTIMIZER_FILE, Checkpoint
 from xtts_framework.training.corpus import Corpus, read_corpus
-from xtts_framework.training.device import set_matmul_precision
+from xtts_framework.training.device import check_compiler, set_matmul_precision
+from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.evaluation import Evaluator
 from xtts_framework.training.examples import Examples
 from xtts_framework.training.fingerprint import fingerprint_inputs, fingerprint_of
-from xtts_framework.training.listeners import Console, MetricsFile, TensorBoard, open_training_folder
+from xtts_framework.training.listeners import Console, MetricsFile, NobodyListens, TensorBoard, open_training_folder
 from xtts_framework.training.loop import Training
+from xtts_framework.training.memory import (
+    MEL_ROOM_USED,
+    ROOM_USED,
+    Budget,
+    circumstances_of,
+    free_bytes,
+    gpu_budget,
+    remember_budget,
+    remembered_budget,
+)
 from xtts_framework.training.optimizer import build_optimizer, restore_optimizer
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
@@ -37,6 +49,10 @@ from xtts_framework.training.update import Updater
 
 if TYPE_CHECKING:
     from TTS.tts.layers.xtts.gpt import GPT
+
+BUDGET_FILE = "budget.json"
+"""Beside the checkpoints: how much passes through this GPU at once."""
+TRIED_CLIPS = 100
 
 
 @dataclass(frozen=True)
@@ -97,44 +113,61 @@ def read_inputs(
 
 
 def set_up_training(
-    inputs: Inputs, checkpoints: Path, checkpoint: Checkpoint | None, device: torch.device, stop: StopRequest
+    inputs: Inputs,
+    checkpoints: Path,
+    checkpoint: Checkpoint | None,
+    device: torch.device,
+    stop: StopRequest,
+    ranks: Ranks,
 ) -> tuple[Training, FreezingCounts]:
     """Load the model and everything around it, as the checkpoint left it, and say what was decided.
 
     Args:
         checkpoints: folder for this training's checkpoints.
         checkpoint: where to continue; None: at the beginning.
+    Raises:
+        UserError: the device has too little memory, or torch.compile does not work on it.
     """
     config = inputs.config.training
     set_matmul_precision(config.precision)
+    if config.compile:
+        check_compiler(device)
     gpt = _build_model(inputs, checkpoint)
     counts = apply_freezing(gpt, inputs.plan)
     gpt.to(device)
     optimizer = build_optimizer(gpt, config, new_row_parameters(gpt))
+    average = MovingAverage(gpt, config.ema_decay)
     state = TrainingState()
     if checkpoint:
-        restore_optimizer(optimizer, checkpoint.tensors(OPTIMIZER_FILE))
+        saved = checkpoint.tensors(OPTIMIZER_FILE)
+        average.restore_trained(saved)
+        restore_optimizer(optimizer, saved)
         state = TrainingState.from_json(checkpoint.state)
-    for line in decision_lines(inputs.config, inputs.corpus, device, inputs.plan, counts):
-        say(line)
-
-    clock = Clock(config.batch_size, config.grad_accum)
     examples = Examples(
         inputs.corpus,
         seed=config.seed,
         same_speaker=config.conditioning == "speaker",
         mask_prompt=config.mask_conditioned_loss,
     )
+    updater = Updater(gpt, optimizer, examples, config, device, ranks=ranks)
+    if device.type == "cuda":
+        _use_memory(updater, inputs.corpus, examples, config, device, ranks, checkpoints / BUDGET_FILE)
+    for line in decision_lines(inputs.config, inputs.corpus, device, ranks, updater.budget, inputs.plan, counts):
+        say(line)
+
+    clock = Clock(config.batch_size, config.grad_accum)
     training = Training(
         config=config,
         clock=clock,
-        schedule=MultiStep(config.learning_rate, tuple(config.milestones), config.gamma),
+        schedule=MultiStep.of(config),
         sampler=Sampler(_pools(inputs), config.seed, state.sampler),
         examples=examples,
-        evaluator=Evaluator(inputs.corpus.of("eval"), examples, config, device),
-        updater=Updater(gpt, optimizer, examples, config, device),
+        evaluator=Evaluator(inputs.corpus.of("eval"), examples, config, device, ranks, updater),
+        updater=updater,
         gpt=gpt,
         optimizer=optimizer,
+        average=average,
+        ranks=ranks,
         state=state,
         checkpoints=checkpoints,
         skipped=inputs.run.training / "skipped",
@@ -143,15 +176,44 @@ def set_up_training(
             "fingerprint_inputs": inputs.dependencies,
             "vocab_sha256": inputs.dependencies["vocabulary"],
             "num_threads": torch.get_num_threads(),
+            "processes": ranks.size,
         },
-        plugins=inputs.plugins,
-        metrics_file=_register_listeners(inputs, clock.step(state.samples_seen)),
+        hook=inputs.plugins.hook if ranks.is_main else NobodyListens(),
+        metrics_file=_register_listeners(inputs, clock.step(state.samples_seen)) if ranks.is_main else None,
         stop=stop,
         wall_until=stop.started,
         unsaved=checkpoint is None,
     )
     training.timed_until = training.saved_at = time.monotonic()
     return training, counts
+
+
+def _use_memory(
+    updater: Updater,
+    corpus: Corpus,
+    examples: Examples,
+    config: TrainingConfig,
+    device: torch.device,
+    ranks: Ranks,
+    file: Path,
+) -> None:
+    """Decide what lies on the GPU and how much passes through it at once, for all processes alike."""
+    [too_large] = ranks.any(corpus.mel_bytes > MEL_ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
+    if not too_large:
+        corpus.hold_mels(device)
+    say(f"features: mels ({corpus.mel_bytes / 1e6:.0f} MB) {'read from disk as needed' if too_large else 'on the GPU'}")
+    circumstances = circumstances_of(config, device, ranks.size)
+    budget = ranks.from_main(lambda: remembered_budget(file, circumstances))
+    if budget is None:
+        drawn = [examples.for_evaluation(clip) for clip in corpus.of("train")]
+        costliest = sorted(drawn, key=lambda example: example.text_targets / example.tokens)[-TRIED_CLIPS:]
+        room = int(ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
+        own = gpu_budget(config, lambda budget: updater.measure_peak(costliest, budget), room)
+        everyones = ranks.gather(own)
+        budget = Budget(min(one.tokens for one in everyones), any(one.recompute for one in everyones))
+        if ranks.is_main:
+            remember_budget(file, circumstances, budget)
+    updater.budget = budget
 
 
 def _build_model(inputs: Inputs, checkpoint: Checkpoint | None) -> GPT:

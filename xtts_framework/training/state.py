@@ -34,6 +34,26 @@ class LogWindow:
     samples: int = 0
     seconds: float = 0.0
 
+    def add(self, mel_nats: float, text_nats: float, mel_tokens: int, text_tokens: int, grad_norm: float) -> None:
+        """Add one update's sums."""
+        self.mel_nats += mel_nats
+        self.text_nats += text_nats
+        self.mel_tokens += mel_tokens
+        self.text_tokens += text_tokens
+        self.grad_norms += grad_norm
+        self.updates += 1
+
+    def metrics(self, mel_weight: float, text_weight: float) -> dict[str, float]:
+        """What is logged of it: nats per token, mean gradient norm, speed. At least one update was added."""
+        loss_mel, loss_text = self.mel_nats / self.mel_tokens, self.text_nats / self.text_tokens
+        return {
+            "train/loss_total": mel_weight * loss_mel + text_weight * loss_text,
+            "train/loss_mel": loss_mel,
+            "train/loss_text": loss_text,
+            "train/grad_norm": self.grad_norms / self.updates,
+            "train/clips_per_s": self.samples / self.seconds,
+        }
+
 
 @dataclass
 class TrainingState:

@@ -37,7 +37,7 @@ def summarize(
     """
     training = config.training
     clock = Clock(training.batch_size, training.grad_accum)
-    schedule = MultiStep(training.learning_rate, tuple(training.milestones), training.gamma)
+    schedule = MultiStep.of(training)
     step = clock.step(state.samples_seen)
     changes = [dataclasses.asdict(change) for change in schedule.changes(clock) if change.boundary <= step]
     return {
