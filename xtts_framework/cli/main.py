@@ -16,6 +16,7 @@ from xtts_framework.files import DISK_FULL
 
 COMMANDS = {
     "new": "xtts_framework.cli.new",
+    "plan": "xtts_framework.cli.plan",
     "validate": "xtts_framework.cli.validate",
     "encode": "xtts_framework.cli.encode",
     "tokenize": "xtts_framework.cli.tokenize",
@@ -28,6 +29,7 @@ COMMANDS = {
     "base": "xtts_framework.cli.base",
     "plugins": "xtts_framework.cli.plugins",
     "text": "xtts_framework.cli.text",
+    "bench": "xtts_framework.cli.bench",
     "config": "xtts_framework.cli.config",
     "demo-data": "xtts_framework.cli.demo_data",
 }
@@ -65,7 +67,8 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        process = os.environ.get("RANK", "0")
+        click.echo(f"error: {error}" if process == "0" else f"error in process {process}: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

@@ -6,16 +6,23 @@ Memory decides speed here and nothing else: an update is the same in one micro-b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, MODEL_MAX_TOKENS, TrainingConfig
+from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
+from xtts_framework.training.distributed import Ranks
+
+if TYPE_CHECKING:
+    from xtts_framework.training.corpus import Corpus
+    from xtts_framework.training.examples import Example
+    from xtts_framework.training.update import Updater
 
 TRIED_TOKENS = (2 * MODEL_MAX_TOKENS, 4 * MODEL_MAX_TOKENS)
 """Memory grows in a line with tokens; two micro-batches of these sizes show how steeply."""
@@ -25,6 +32,8 @@ FEWEST_TOKENS_STORED = 4096
 """With room for fewer tokens than this, recomputing blocks costs a GPU less than such small micro-batches do."""
 ROOM_USED = 0.93
 """Share of the room that is planned for; the rest is lost between the pieces."""
+TRIED_CLIPS = 100
+"""So many of the clips that take most memory for their length are tried."""
 MEL_ROOM_USED = 0.2
 """Share of the room that the mels of all clips may take, to lie on the device."""
 
@@ -40,6 +49,42 @@ class Budget:
 
     tokens: int
     recompute: bool = False
+
+
+def use_memory(
+    updater: Updater,
+    corpus: Corpus,
+    clips: Sequence[Example],
+    config: TrainingConfig,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    file: Path | None = None,
+) -> None:
+    """Decide what lies on the GPU and how much passes through it at once, alike for all processes.
+
+    Args:
+        updater: gets the budget.
+        corpus: its mels move to the device when they fit.
+        clips: what will be trained on.
+        file: remembers the budget for the next attempt.
+    Raises:
+        UserError: not even the longest clip fits.
+    """
+    ranks = ranks or Ranks()
+    [too_large] = ranks.any(corpus.mel_bytes > MEL_ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
+    if not too_large:
+        corpus.hold_mels(device)
+    say(f"features: mels ({corpus.mel_bytes / 1e6:.0f} MB) {'read from disk as needed' if too_large else 'on the GPU'}")
+    circumstances = _circumstances(config, device, ranks.size)
+    budget = ranks.from_main(lambda: remembered_budget(file, circumstances) if file else None)
+    if budget is None:
+        costliest = sorted(clips, key=lambda clip: -clip.text_targets / clip.tokens)[:TRIED_CLIPS]
+        room = int(ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
+        found = ranks.gather(gpu_budget(config, lambda budget: updater.measure_peak(costliest, budget), room))
+        budget = Budget(min(one.tokens for one in found), any(one.recompute for one in found))
+        if file and ranks.is_main:
+            remember_budget(file, circumstances, budget)
+    updater.budget = budget
 
 
 def cpu_budget(config: TrainingConfig) -> Budget:
@@ -98,7 +143,7 @@ def remember_budget(file: Path, circumstances: dict[str, Any], budget: Budget) -
     write_json(file, {"circumstances": circumstances, "budget": asdict(budget)})
 
 
-def circumstances_of(config: TrainingConfig, device: torch.device, processes: int) -> dict[str, Any]:
+def _circumstances(config: TrainingConfig, device: torch.device, processes: int) -> dict[str, Any]:
     """All that decides how much fits, for one model, one recipe and one freezing plan."""
     properties = torch.cuda.get_device_properties(device)
     return {

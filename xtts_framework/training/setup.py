@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtts_framework.config import TrainConfig, TrainingConfig
+from xtts_framework.config import TrainConfig
 from xtts_framework.console import say
 from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
 from xtts_framework.model.base import Base, load_gpt, read_base
@@ -30,16 +30,7 @@ from xtts_framework.training.examples import Examples
 from xtts_framework.training.fingerprint import fingerprint_inputs, fingerprint_of
 from xtts_framework.training.listeners import Console, MetricsFile, NobodyListens, TensorBoard, open_training_folder
 from xtts_framework.training.loop import Training
-from xtts_framework.training.memory import (
-    MEL_ROOM_USED,
-    ROOM_USED,
-    Budget,
-    circumstances_of,
-    free_bytes,
-    gpu_budget,
-    remember_budget,
-    remembered_budget,
-)
+from xtts_framework.training.memory import use_memory
 from xtts_framework.training.optimizer import build_optimizer, restore_optimizer
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
@@ -52,7 +43,6 @@ if TYPE_CHECKING:
 
 BUDGET_FILE = "budget.json"
 """Beside the checkpoints: how much passes through this GPU at once."""
-TRIED_CLIPS = 100
 
 
 @dataclass(frozen=True)
@@ -151,7 +141,8 @@ def set_up_training(
     )
     updater = Updater(gpt, optimizer, examples, config, device, ranks=ranks)
     if device.type == "cuda":
-        _use_memory(updater, inputs.corpus, examples, config, device, ranks, checkpoints / BUDGET_FILE)
+        drawn = [examples.for_evaluation(clip) for clip in inputs.corpus.of("train")]
+        use_memory(updater, inputs.corpus, drawn, config, device, ranks, checkpoints / BUDGET_FILE)
     for line in decision_lines(inputs.config, inputs.corpus, device, ranks, updater.budget, inputs.plan, counts):
         say(line)
 
@@ -186,34 +177,6 @@ def set_up_training(
     )
     training.timed_until = training.saved_at = time.monotonic()
     return training, counts
-
-
-def _use_memory(
-    updater: Updater,
-    corpus: Corpus,
-    examples: Examples,
-    config: TrainingConfig,
-    device: torch.device,
-    ranks: Ranks,
-    file: Path,
-) -> None:
-    """Decide what lies on the GPU and how much passes through it at once, for all processes alike."""
-    [too_large] = ranks.any(corpus.mel_bytes > MEL_ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
-    if not too_large:
-        corpus.hold_mels(device)
-    say(f"features: mels ({corpus.mel_bytes / 1e6:.0f} MB) {'read from disk as needed' if too_large else 'on the GPU'}")
-    circumstances = circumstances_of(config, device, ranks.size)
-    budget = ranks.from_main(lambda: remembered_budget(file, circumstances))
-    if budget is None:
-        drawn = [examples.for_evaluation(clip) for clip in corpus.of("train")]
-        costliest = sorted(drawn, key=lambda example: example.text_targets / example.tokens)[-TRIED_CLIPS:]
-        room = int(ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
-        own = gpu_budget(config, lambda budget: updater.measure_peak(costliest, budget), room)
-        everyones = ranks.gather(own)
-        budget = Budget(min(one.tokens for one in everyones), any(one.recompute for one in everyones))
-        if ranks.is_main:
-            remember_budget(file, circumstances, budget)
-    updater.budget = budget
 
 
 def _build_model(inputs: Inputs, checkpoint: Checkpoint | None) -> GPT:
