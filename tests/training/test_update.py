@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from small_training import DATASET, Prepared, config_with
-from torch import Tensor, nn
+from small_training import Prepared, config_with
+from small_world import SmallMemory, World, difference, moved, movement
+from torch import nn
 
 from xtts_framework.errors import UserError
 from xtts_framework.model.base import load_gpt, read_base
-from xtts_framework.model.forward import Clip, LossSums, MicroBatch
-from xtts_framework.model.rows import extend_text_rows, merged_state_dict, new_row_parameters, split_new_rows
+from xtts_framework.model.forward import LossSums, MicroBatch
 from xtts_framework.training import update as update_module
-from xtts_framework.training.corpus import Corpus, Utterance
-from xtts_framework.training.examples import Example, Examples
+from xtts_framework.training.corpus import Corpus
 from xtts_framework.training.memory import Budget
 from xtts_framework.training.optimizer import (
     build_optimizer,
@@ -27,69 +24,6 @@ from xtts_framework.training.optimizer import (
     restore_optimizer,
     set_learning_rate,
 )
-from xtts_framework.training.sampling import Sample
-from xtts_framework.training.update import Updater
-
-CPU = torch.device("cpu")
-NEW_ROWS = 16
-
-
-class Synthetic:
-    """Clips of random codes and mels: a corpus without files."""
-
-    def __init__(self, count: int, rows: int, codes: int) -> None:
-        generator = torch.Generator().manual_seed(3)
-        self.features: dict[str, tuple[Tensor, Tensor]] = {}
-        self.utterances: dict[str, Utterance] = {}
-        for index in range(count):
-            length = 12 + 9 * index
-            text = tuple(torch.randint(5, rows, (6 + index,), generator=generator).tolist())
-            name = f"{DATASET}/{index}"
-            self.utterances[name] = Utterance(name, DATASET, str(index), "train", "s", 1.0, text, length, 4 * length)
-            self.features[name] = (
-                torch.randint(0, codes, (length,), generator=generator),
-                torch.randn(80, 4 * length, generator=generator),
-            )
-
-    def read_codes(self, utterance: Utterance) -> Tensor:
-        return self.features[utterance.name][0]
-
-    def read_mel(self, utterance: Utterance, frames: slice) -> Tensor:
-        return self.features[utterance.name][1][:, frames]
-
-
-class World:
-    """A small model and what it learns from."""
-
-    def __init__(self, prepared: Prepared, **training: Any) -> None:
-        base = read_base(prepared.base)
-        self.config = config_with(**{"dropout": 0.0, "learning_rate": 1e-3} | training).training
-        self.gpt = load_gpt(base)
-        self.base_rows = self.gpt.text_embedding.num_embeddings
-        extend_text_rows(self.gpt, self.base_rows + NEW_ROWS, {}, seed=1)
-        if self.config.new_token_lr_scale != 1:
-            split_new_rows(self.gpt, self.base_rows)
-        self.corpus = Synthetic(8, self.base_rows + NEW_ROWS, base.args["gpt_start_audio_token"])
-        corpus: Any = self.corpus
-        self.examples = Examples(corpus, seed=1, same_speaker=False, mask_prompt=self.config.mask_conditioned_loss)
-        self.optimizer = build_optimizer(self.gpt, self.config, new_row_parameters(self.gpt))
-        self.updater = Updater(self.gpt, self.optimizer, self.examples, self.config, CPU)
-
-    def batch(self) -> list[Example]:
-        return [self.examples.for_training(Sample(name, 0)) for name in self.corpus.utterances]
-
-    def update(self, number: int = 0) -> tuple[float, float, float, bool]:
-        """Mel and text loss in nats per token, gradient norm, skipped."""
-        result = self.updater.update(self.batch(), lr=self.config.learning_rate, number=number)
-        mel, text, norm, skipped = result.numbers.tolist()
-        return mel / result.mel_tokens, text / result.text_tokens, norm, bool(skipped)
-
-    def weights(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in merged_state_dict(self.gpt).items()}
-
-
-def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
-    return {name for name in before if not torch.equal(before[name], after[name])}
 
 
 @pytest.mark.parametrize("mask", [False, True])
@@ -101,12 +35,7 @@ def test_neither_losses_nor_weights_depend_on_the_micro_batch(prepared: Prepared
     assert curves[0][-1][0] < curves[0][0][0] - 0.1
     for whole, parts in zip(*curves, strict=True):
         assert whole == pytest.approx(parts, rel=1e-5)
-    assert distance(together.weights(), apart.weights()) < 1e-4 * distance(together.weights(), start)
-
-
-def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """L2 norm of the difference of all weights."""
-    return math.hypot(*((one[name].double() - other[name].double()).norm().item() for name in one))
+    assert difference(movement(start, apart.weights()), movement(start, together.weights())) < 1e-4
 
 
 def test_loss_is_normalised_over_the_update_not_over_micro_batches(prepared: Prepared) -> None:
@@ -168,21 +97,13 @@ def test_what_is_not_finite_never_reaches_weights_or_optimizer(
 def test_out_of_memory_halves_the_budget_and_does_the_same_update(
     prepared: Prepared, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Stands in for a GPU: more than 300 tokens at once do not fit."""
     expected = World(prepared).update()[:3]
-    original = update_module.pack_clips
-
-    def pack(clips: Sequence[Clip], gpt: nn.Module) -> MicroBatch:
-        if sum(clip.tokens for clip in clips) > 300:
-            raise torch.OutOfMemoryError
-        return original(clips, gpt)
-
-    monkeypatch.setattr(update_module, "pack_clips", pack)
+    monkeypatch.setattr(update_module, "pack_clips", SmallMemory(300))
     world = World(prepared)
     assert world.update()[:3] == pytest.approx(expected, rel=1e-5)
     assert world.updater.budget.tokens <= 300
     assert "out of memory" in capsys.readouterr().err
-    monkeypatch.setattr(update_module, "pack_clips", lambda clips, gpt: pack(list(clips) * 10, gpt))
+    monkeypatch.setattr(update_module, "pack_clips", SmallMemory(30))
     with pytest.raises(UserError, match="one clip of"):
         world.update()
 

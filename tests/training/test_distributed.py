@@ -1,0 +1,256 @@
+"""Several processes train as one: the same gradients, losses, samples and log lines; nobody hangs when one is gone."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_training import DATASET, Prepared, config_with, read_curve, run_command
+from small_world import SmallMemory, World, difference, movement
+
+from xtts_framework.data.packing import micro_batches
+from xtts_framework.files import read_json
+from xtts_framework.layout import RunFolder
+from xtts_framework.training import update as update_module
+from xtts_framework.training.distributed import Ranks, join_ranks, share_out
+from xtts_framework.training.memory import Budget
+
+LOSS_TOLERANCE, GRADIENT_TOLERANCE, MOVEMENT_TOLERANCE = 1e-5, 1e-5, 1e-4
+UPDATES = 5
+ENDS_WITHIN_S = 60
+HANGS_AFTER_S = 150
+"""Far above what it takes, far below the half hour after which torch would give up; says where each thread stood."""
+
+
+def start(size: int, work: Callable[..., None], *arguments: Any) -> list[BaseProcess]:
+    """`work` in processes of one training, as torchrun would start them."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["xtts_framework.stages.train", "TTS.tts.layers.xtts.gpt"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes: list[BaseProcess] = []
+    for rank in range(size):
+        process: BaseProcess = server.Process(target=as_rank, args=(rank, size, port, work, arguments))
+        process.start()
+        processes.append(process)
+    return processes
+
+
+def as_rank(rank: int, size: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
+    os.environ |= {name: str(number) for name, number in place.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)
+    work(*arguments)
+
+
+def run(size: int, work: Callable[..., None], *arguments: Any) -> None:
+    assert exit_codes(start(size, work, *arguments)) == [0] * size
+
+
+def exit_codes(processes: list[BaseProcess]) -> list[int | None]:
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def measure(prepared: Prepared, out: Path, clips: int, tokens: int, out_of_memory_in: int | None) -> None:
+    """Gradient of the first update, then losses and weights of five; the main process writes them down."""
+    with join_ranks() as ranks:
+        world = World(prepared, clips=clips, ranks=ranks, budget=Budget(tokens))
+        if ranks.rank == out_of_memory_in:
+            update_module.pack_clips = SmallMemory(300)
+        gradients, before = world.gradients(), world.weights()
+        losses = [world.update(number)[:3] for number in range(UPDATES)]
+        if ranks.is_main:
+            moved = movement(before, world.weights())
+            budget = world.updater.budget.tokens
+            torch.save({"gradients": gradients, "losses": losses, "movement": moved, "budget": budget}, out)
+
+
+@pytest.fixture(scope="module")
+def alone(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
+    """One process, by number of clips."""
+    folder, results = tmp_path_factory.mktemp("alone"), {}
+    for clips in (8, 2):
+        measure(prepared, folder / str(clips), clips, 8192, None)
+        results[clips] = torch.load(folder / str(clips))
+    return results
+
+
+@pytest.mark.parametrize(
+    ("size", "clips", "tokens", "out_of_memory_in"),
+    [(2, 8, 8192, None), (3, 8, 300, None), (3, 2, 8192, None), (2, 8, 8192, 1)],
+    ids=["two", "three, other micro-batches", "one of three has nothing to do", "out of memory in one of two"],
+)
+def test_gradients_losses_and_weights_do_not_depend_on_the_number_of_processes(
+    prepared: Prepared, alone: Any, tmp_path: Path, size: int, clips: int, tokens: int, out_of_memory_in: int | None
+) -> None:
+    run(size, measure, prepared, tmp_path / "out", clips, tokens, out_of_memory_in)
+    together, expected = torch.load(tmp_path / "out"), alone[clips]
+    assert difference(together["gradients"], expected["gradients"]) <= GRADIENT_TOLERANCE
+    for one, other in zip(together["losses"], expected["losses"], strict=True):
+        assert one == pytest.approx(other, rel=LOSS_TOLERANCE)
+    assert difference(together["movement"], expected["movement"]) <= MOVEMENT_TOLERANCE
+    assert (together["budget"] < tokens) == (out_of_memory_in is not None)
+    averaged = {name: gradient / size for name, gradient in together["gradients"].items()}
+    assert difference(averaged, expected["gradients"]) > 1000 * GRADIENT_TOLERANCE
+
+
+def train_as_rank(arguments: list[str], log: Path) -> None:
+    """The `xtts` command, with a log for each process."""
+    run_command(arguments, log.with_suffix(f".{os.environ['RANK']}"))
+
+
+def command_of(prepared: Prepared, run: RunFolder) -> list[str]:
+    return ["train", "--device", "cpu", *prepared.arguments(run, config_with(**RECIPE))]
+
+
+RECIPE: dict[str, Any] = {"milestones": [3, 6], "dropout": 0.0, "max_epochs": 1, "max_steps": 100}
+"""Five updates are one epoch of the twenty clips."""
+
+
+def curve(run: RunFolder, kind: str) -> list[dict[str, float]]:
+    return [
+        {key: record[key] for key in record if key != "kind"} for record in read_curve(run) if record["kind"] == kind
+    ]
+
+
+def assert_same_curve(one: RunFolder, other: RunFolder) -> None:
+    for kind in ("train", "eval"):
+        assert len(curve(one, kind)) == len(curve(other, kind)) > 0
+        for left, right in zip(curve(one, kind), curve(other, kind), strict=True):
+            assert left == pytest.approx(right, rel=LOSS_TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def trained_alone(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    folder = tmp_path_factory.mktemp("trained_alone")
+    run_folder = prepared.new_run(folder / "run")
+    run(1, train_as_rank, command_of(prepared, run_folder), folder / "log")
+    return run_folder
+
+
+def test_torchrun_trains_the_same_and_says_everything_once(
+    prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
+) -> None:
+    """The command of the documentation, with two processes."""
+    both = prepared.new_run(tmp_path / "run")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    xtts = shutil.which("xtts", path=str(Path(sys.executable).parent)) or "xtts"
+    command = [*torchrun, xtts, *command_of(prepared, both)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert_same_curve(both, trained_alone)
+    log = finished.stderr
+    assert log.count("processes: 2; each computes its share of every update") == 1
+    assert log.count("Step 3: LR dropped to 0.0005 (in force from step 4)") == 1
+    assert log.count("Step 6: LR dropped to 0.00025 (in force from step 6)") == 1
+    assert [record["lr"] for record in curve(both, "train")] == [1e-3, 1e-3, 5e-4, 2.5e-4, 2.5e-4]
+    assert len(re.findall(r"^step \d+ .* loss .*clips/s", log, re.MULTILINE)) == 5
+    summary = read_json(both.summary)
+    assert summary["samples_seen"] == 20 and summary["stop_reason"] == "max_epochs 1 reached"
+
+
+def test_another_number_of_processes_continues_the_same_curve(
+    prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
+) -> None:
+    """Two processes, of which one hears SIGTERM: both save and end; then three go on."""
+    resumed, log = prepared.new_run(tmp_path / "run"), tmp_path / "log"
+    processes = start(2, train_as_rank, command_of(prepared, resumed), log)
+    wait_for_update(resumed, processes)
+    assert processes[1].pid is not None
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert exit_codes(processes) == [os.EX_TEMPFAIL] * 2
+    assert "because of SIGTERM received" in log.with_suffix(".0").read_text(encoding="utf-8")
+    run(3, train_as_rank, command_of(prepared, resumed), log)
+    assert_same_curve(resumed, trained_alone)
+    notes = [record["message"] for record in read_curve(resumed) if record["kind"] == "note"]
+    assert len(notes) == len(set(notes)) == 3
+
+
+def wait_for_update(run: RunFolder, processes: list[BaseProcess]) -> None:
+    while all(process.is_alive() for process in processes):
+        if run.metrics.is_file() and "train" in run.metrics.read_text(encoding="utf-8"):
+            return
+        time.sleep(0.005)
+
+
+def test_a_killed_process_ends_the_others_and_the_training_can_be_continued(
+    prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
+) -> None:
+    resumed, log = prepared.new_run(tmp_path / "run"), tmp_path / "log"
+    processes = start(2, train_as_rank, command_of(prepared, resumed), log)
+    wait_for_update(resumed, processes)
+    processes[1].kill()
+    processes[0].join(ENDS_WITHIN_S)
+    assert processes[0].exitcode == 1
+    assert "another process of this training has ended" in log.with_suffix(".0").read_text(encoding="utf-8")
+    run(2, train_as_rank, command_of(prepared, resumed), log)
+    assert_same_curve(resumed, trained_alone)
+
+
+def train_with_a_broken_clip(prepared: Prepared, path: Path, clip: str) -> None:
+    """The loss of one clip is NaN in whichever process has it."""
+    from xtts_framework.stages.train import train
+    from xtts_framework.training import update as update_module
+
+    original = update_module.packed_losses
+
+    def broken(gpt: Any, batch: Any, **options: Any) -> Any:
+        sums = original(gpt, batch, **options)
+        factor = torch.tensor([float("nan") if name == clip else 1.0 for name in batch.clip_ids])
+        return type(sums)(sums.mel_C * factor, sums.text_C, sums.mel_tokens, sums.text_tokens)
+
+    update_module.packed_losses = broken
+    config = config_with(**RECIPE | {"max_epochs": 2})
+    train(config, prepared.base, RunFolder(path), {DATASET: prepared.dataset}, device="cpu")
+
+
+def test_an_update_that_is_not_finite_in_one_process_is_skipped_in_all(prepared: Prepared, tmp_path: Path) -> None:
+    broken = prepared.new_run(tmp_path / "run")
+    clip = f"{DATASET}/speaker3_0003"
+    run(3, train_with_a_broken_clip, prepared, broken.path, clip)
+    assert read_json(broken.summary)["skipped_batches"] == 2
+    records = [read_json(path) for path in sorted((broken.training / "skipped").iterdir())]
+    assert [record["broken"] for record in records] == [[clip], [clip]]
+    assert all(len(record["clips"]) == 4 for record in records)
+    [*_, last] = sorted(broken.checkpoints.glob("*/step-*/model.safetensors"))
+    assert all(tensor.isfinite().all() for tensor in load_file(last).values())
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_shares_are_disjoint_complete_and_nearly_equal(ranks: int) -> None:
+    generator = torch.Generator().manual_seed(ranks)
+    lengths = torch.randint(60, 700, (512,), generator=generator).tolist()
+    shares = share_out(lengths, ranks)
+    assert sorted(clip for share in shares for clip in share) == list(range(512))
+    tokens = [sum(lengths[clip] for clip in share) for share in shares]
+    assert max(tokens) - min(tokens) <= max(lengths)
+    for share in shares:
+        assert micro_batches([lengths[clip] for clip in share], 4096)
+
+
+def test_alone_nothing_is_asked_of_anybody() -> None:
+    ranks = Ranks()
+    tensor = torch.ones(3)
+    ranks.add_up(tensor)
+    assert ranks.is_main and ranks.any(True, False) == [True, False]
+    assert ranks.gather("x") == ["x"] and ranks.from_main(lambda: 5) == 5
+    assert torch.equal(tensor, torch.ones(3))
