@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -24,6 +26,7 @@ from small_training import DATASET, Prepared, config_with, read_curve, run_comma
 from small_world import SmallMemory, World, difference, movement
 
 from xtts_framework.data.packing import micro_batches
+from xtts_framework.errors import UserError
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
 from xtts_framework.training import update as update_module
@@ -204,6 +207,45 @@ def test_a_killed_process_ends_the_others_and_the_training_can_be_continued(
     assert "another process of this training has ended" in log.with_suffix(".0").read_text(encoding="utf-8")
     run(2, train_as_rank, command_of(prepared, resumed), log)
     assert_same_curve(resumed, trained_alone)
+
+
+def train_one_update_at_a_time(prepared: Prepared, path: Path, attempts: int) -> None:
+    """Each attempt ends after one update; every process writes down which clips it computed."""
+    from xtts_framework.stages.train import train
+
+    original, seen = update_module.packed_losses, path / f"seen.{os.environ['RANK']}"
+
+    def record(gpt: Any, batch: Any, **options: Any) -> Any:
+        with seen.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{clip}\n" for clip in batch.clip_ids)
+        return original(gpt, batch, **options)
+
+    update_module.packed_losses = record
+    for attempt in range(attempts):
+        os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + (attempt > 0))
+        with pytest.raises(UserError, match="unfinished") if attempt < attempts - 1 else contextlib.nullcontext():
+            train(
+                config_with(**RECIPE),
+                prepared.base,
+                RunFolder(path),
+                {DATASET: prepared.dataset},
+                device="cpu",
+                max_seconds=0,
+            )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_clip_is_computed_once_per_epoch_by_one_process_or_another(
+    prepared: Prepared, tmp_path: Path, size: int
+) -> None:
+    """Also when the training was stopped and continued after each of its five updates."""
+    broken_off = prepared.new_run(tmp_path / "run")
+    run(size, train_one_update_at_a_time, prepared, broken_off.path, 5)
+    seen = [path.read_text(encoding="utf-8").split() for path in sorted(broken_off.path.glob("seen.*"))]
+    assert len(seen) == size
+    manifest = pl.read_parquet(prepared.dataset.manifest).filter(split="train")
+    clips = [f"{DATASET}/{clip}" for clip in manifest["clip_id"]]
+    assert sorted(clip for share in seen for clip in share) == sorted(clips)
 
 
 def train_with_a_broken_clip(prepared: Prepared, path: Path, clip: str) -> None:

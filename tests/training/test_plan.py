@@ -28,20 +28,20 @@ from xtts_framework.planning.describe import describe_plan
 from xtts_framework.planning.plan import (
     GUIDE_TABLE,
     EmbeddingSpread,
-    Mixture,
     PlannedClip,
     PlannedDataset,
     RunPlan,
     Speed,
     average_clip,
-    find_ending,
     guide_row,
+    mix,
     movement,
     plan_run,
 )
 from xtts_framework.plugins import FreezingPlan, load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
 from xtts_framework.training import examples
+from xtts_framework.training.ending import find_ending
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
 
@@ -139,7 +139,7 @@ def test_an_end_in_epochs_is_where_the_sampler_gets_there(shares: list[float], m
     while sampler.drawn[MAIN_POOL] < max_epochs * 37:
         sampler.take(6)
         updates += 1
-    ending = find_ending(config, Mixture.of(datasets))
+    ending = find_ending(config, mix(datasets))
     assert (ending.update, ending.step, ending.reason) == (updates, 3 * updates, f"max_epochs {max_epochs}")
     assert ending.epochs == pytest.approx(sampler.drawn[MAIN_POOL] / 37, abs=1 / 37)
 
@@ -241,9 +241,7 @@ def test_memory_that_fits_grows_with_the_gpu_and_with_what_is_not_stored() -> No
 
 
 def test_plans_import_no_torch_without_a_base() -> None:
-    code = (
-        "import sys; import xtts_framework.planning.plan, xtts_framework.planning.inputs; print('torch' in sys.modules)"
-    )
+    code = "import sys; import xtts_framework.planning.inputs; print('torch' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"
 

@@ -41,6 +41,13 @@ def test_a_factor_of_one_changes_nothing() -> None:
     assert MultiStep(1.0, (10,), 1.0).changes(GUIDE_CLOCK) == []
 
 
+def test_warm_up_rises_in_a_line_and_then_leaves_the_schedule_as_it_is() -> None:
+    warm = MultiStep(5e-6, (50_000, 150_000, 300_000), 0.5, warmup_steps=999)
+    assert [warm.at(step) for step in (0, 499, 999)] == pytest.approx([5e-9, 2.5e-6, 5e-6])
+    assert all(warm.at(step) == GUIDE.at(step) for step in range(999, 400_000, 997))
+    assert warm.changes(GUIDE_CLOCK) == GUIDE.changes(GUIDE_CLOCK)
+
+
 def test_milestones_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="strictly increasing"):
         MultiStep(1.0, (10, 10), 0.5)

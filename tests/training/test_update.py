@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+import math
+import random
+import shutil
 from typing import Any
 
 import pytest
 import torch
 from small_training import Prepared, config_with
-from small_world import SmallMemory, World, difference, moved, movement
+from small_world import CPU, SmallMemory, World, difference, moved, movement
 from torch import nn
 
 from xtts_framework.errors import UserError
 from xtts_framework.model.base import load_gpt, read_base
-from xtts_framework.model.forward import LossSums, MicroBatch
+from xtts_framework.model.forward import LossSums, MicroBatch, pack_clips, packed_losses
 from xtts_framework.training import update as update_module
 from xtts_framework.training.corpus import Corpus
+from xtts_framework.training.distributed import Ranks
+from xtts_framework.training.evaluation import Evaluator
 from xtts_framework.training.memory import Budget
 from xtts_framework.training.optimizer import (
     build_optimizer,
@@ -24,6 +29,10 @@ from xtts_framework.training.optimizer import (
     restore_optimizer,
     set_learning_rate,
 )
+
+HOST_READS = ("aten::item", "aten::nonzero", "aten::equal")
+KERNELS_OF_THE_CPU = ("aten::_fused_adamw_",)
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler (g++)")
 
 
 @pytest.mark.parametrize("mask", [False, True])
@@ -36,6 +45,74 @@ def test_neither_losses_nor_weights_depend_on_the_micro_batch(prepared: Prepared
     for whole, parts in zip(*curves, strict=True):
         assert whole == pytest.approx(parts, rel=1e-5)
     assert difference(movement(start, apart.weights()), movement(start, together.weights())) < 1e-4
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_compiler)])
+def test_recomputing_and_compiling_change_no_gradient_loss_or_weight(prepared: Prepared, compiled: bool) -> None:
+    plain = World(prepared)
+    other = World(prepared, compile=compiled, budget=Budget(400, recompute=True))
+    assert difference(other.gradients(), plain.gradients()) <= 1e-5
+    start = plain.weights()
+    for number in range(5):
+        assert plain.update(number)[:3] == pytest.approx(other.update(number)[:3], rel=1e-5)
+    assert difference(movement(start, other.weights()), movement(start, plain.weights())) <= 1e-4
+
+
+def test_order_of_the_clips_in_an_update_changes_no_gradient(prepared: Prepared) -> None:
+    world = World(prepared)
+    expected = world.gradients()
+    world.corpus.utterances = dict(reversed(world.corpus.utterances.items()))
+    assert difference(world.gradients(), expected) <= 1e-5
+
+
+def test_what_was_prepared_before_is_the_same_update(prepared: Prepared) -> None:
+    """And is left aside when other examples come after all."""
+    world, ahead = World(prepared), World(prepared)
+    batch = ahead.batch()
+    ahead.updater.prepare(batch[:3])
+    ahead.updater.prepare(batch)
+    result = ahead.updater.update(batch, lr=ahead.config.learning_rate, number=0)
+    mel, text, norm, _ = result.numbers.tolist()
+    assert (mel / result.mel_tokens, text / result.text_tokens, norm) == world.update()[:3]
+    ahead.updater.prepare(batch[:3])
+    assert ahead.update(1)[:3] == world.update(1)[:3]
+
+
+def test_an_update_waits_for_no_number_from_the_device(prepared: Prepared) -> None:
+    """Reading one number on the host is what a device's queue would be emptied for; only the log does."""
+    world = World(prepared, max_grad_norm=1.0)
+    batch = world.batch()
+    with torch.profiler.profile() as preparing:
+        world.updater.prepare(batch)
+    with torch.profiler.profile() as updating:
+        result = world.updater.update(batch, lr=1e-3, number=0)
+    with torch.profiler.profile() as logging:
+        float(result.numbers[0])
+    assert reads_of(updating) == 0
+    assert reads_of(logging) == 1
+    assert reads_of(preparing) > 0, "ids are checked on the CPU, before they are sent"
+
+
+def reads_of(profile: torch.profiler.profile) -> int:
+    """The CPU's own kernel of AdamW reads its step counts; a GPU's has them on the device."""
+    reads = [event for event in profile.events() or () if event.name in HOST_READS]
+    return sum(event.cpu_parent is None or event.cpu_parent.name not in KERNELS_OF_THE_CPU for event in reads)
+
+
+def test_label_smoothing_mixes_the_targets_with_all_tokens_in_training_only(prepared: Prepared) -> None:
+    world = World(prepared)
+    batch = pack_clips([world.examples.load(example) for example in world.batch()], world.gpt)
+    with torch.no_grad():
+        plain = packed_losses(world.gpt, batch, dropout=0.0)
+        smoothed = packed_losses(world.gpt, batch, dropout=0.0, label_smoothing=0.1)
+        even = packed_losses(world.gpt, batch, dropout=0.0, label_smoothing=1.0 - 1e-7)
+    torch.testing.assert_close(smoothed.mel_C, 0.9 * plain.mel_C + 0.1 * even.mel_C, rtol=1e-5, atol=0)
+    utterances = list(world.corpus.utterances.values())
+    losses = []
+    for config in (world.config, world.config.model_copy(update={"label_smoothing": 0.3})):
+        evaluator = Evaluator(utterances, world.examples, config, CPU, Ranks(), world.updater)
+        losses.append(evaluator.evaluate(world.gpt, 0))
+    assert losses[0] == losses[1]
 
 
 def test_loss_is_normalised_over_the_update_not_over_micro_batches(prepared: Prepared) -> None:
@@ -92,6 +169,24 @@ def test_what_is_not_finite_never_reaches_weights_or_optimizer(
     assert moved(optimizer, optimizer_tensors(world.optimizer)) == set()
     assert not world.update(2)[3]
     assert len(moved(before, world.weights())) == len(before)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_gradients_that_are_not_finite_move_nothing_at_random_updates(prepared: Prepared, value: float) -> None:
+    """The losses are fine: only the gradient of one weight overflows."""
+    world, dice = World(prepared), random.Random(5)
+    broken = sorted(dice.sample(range(12), 4))
+    factor = 1.0
+    world.gpt.gpt.h[1].mlp.c_fc.weight.register_hook(lambda gradient: gradient * factor)
+    skipped = []
+    for number in range(12):
+        factor = value if number in broken else 1.0
+        before = world.weights()
+        if world.update(number)[3]:
+            skipped.append(number)
+            assert moved(before, world.weights()) == set()
+    assert skipped == broken
+    assert all(tensor.isfinite().all() for tensor in world.weights().values())
 
 
 def test_out_of_memory_halves_the_budget_and_does_the_same_update(

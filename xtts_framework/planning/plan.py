@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, FreezingConfig, TrainingConfig
 from xtts_framework.data.packing import micro_batches
@@ -24,6 +23,7 @@ from xtts_framework.model.cost import (
     model_memory,
 )
 from xtts_framework.plugins import FreezingPlan
+from xtts_framework.training.ending import Ending, Mixture, find_ending
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
 
@@ -111,57 +111,11 @@ def guide_row(clips: int) -> GuideRow:
 # Time
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """How samples are divided: one epoch of the main pool takes `clips / share` of them.
-
-    Args:
-        clips: training clips of the datasets without a share.
-        share: of all samples that is left to them.
-    """
-
-    clips: int
-    share: float
-
-    @classmethod
-    def of(cls, datasets: Sequence[PlannedDataset]) -> Mixture:
-        return cls(
-            clips=sum(len(dataset.clips) for dataset in datasets if dataset.share is None),
-            share=1.0 - sum(dataset.share or 0.0 for dataset in datasets),
-        )
-
-    def epochs(self, samples: int) -> float:
-        return samples * self.share / self.clips
-
-    def samples(self, epochs: int) -> int:
-        """Samples after which so many epochs are complete."""
-        return math.ceil(epochs * self.clips / Fraction(self.share).limit_denominator(10**9))
-
-
-@dataclass(frozen=True)
-class Ending:
-    """The end, if nothing stops the training before.
-
-    Args:
-        epochs: passes over the main pool by then.
-        reason: the setting that ends it.
-    """
-
-    step: int
-    update: int
-    epochs: float
-    reason: str
-
-
-def find_ending(config: TrainingConfig, mixture: Mixture) -> Ending:
-    """The first update boundary at which `max_steps` or `max_epochs` is reached."""
-    clock = Clock(config.batch_size, config.grad_accum)
-    step, reason = clock.boundary(config.max_steps), f"max_steps {config.max_steps}"
-    if config.max_epochs is not None:
-        updates = -(-mixture.samples(config.max_epochs) // clock.update_samples)
-        if updates * clock.grad_accum < step:
-            step, reason = updates * clock.grad_accum, f"max_epochs {config.max_epochs}"
-    return Ending(step, step // clock.grad_accum, mixture.epochs(step * clock.batch_size), reason)
+def mix(datasets: Sequence[PlannedDataset]) -> Mixture:
+    return Mixture(
+        clips=sum(len(dataset.clips) for dataset in datasets if dataset.share is None),
+        share=1.0 - sum(dataset.share or 0.0 for dataset in datasets),
+    )
 
 
 def movement(schedule: MultiStep, clock: Clock, step: int) -> float:
@@ -257,7 +211,7 @@ class MeanClip:
 
 
 def average_clip(datasets: Sequence[PlannedDataset], architecture: Architecture) -> MeanClip:
-    mixture = Mixture.of(datasets)
+    mixture = mix(datasets)
     shares = [
         mixture.share / mixture.clips if dataset.share is None else dataset.share / len(dataset.clips)
         for dataset in datasets
@@ -453,7 +407,7 @@ def plan_run(
         new_rows: how many of those are new.
         plan: what is frozen.
     """
-    clock, schedule, mixture = Clock(config.batch_size, config.grad_accum), MultiStep.of(config), Mixture.of(datasets)
+    clock, schedule, mixture = Clock(config.batch_size, config.grad_accum), MultiStep.of(config), mix(datasets)
     ending = find_ending(config, mixture)
     samples = ending.step * clock.batch_size
     moved = movement(schedule, clock, ending.step)
@@ -491,9 +445,9 @@ def plan_run(
         batch_size=clock.batch_size,
         grad_accum=clock.grad_accum,
         update_samples=clock.update_samples,
-        epoch_samples=mixture.clips / mixture.share,
-        epoch_steps=mixture.clips / mixture.share / clock.batch_size,
-        epoch_updates=mixture.clips / mixture.share / clock.update_samples,
+        epoch_samples=mixture.epoch_samples,
+        epoch_steps=mixture.epoch_samples / clock.batch_size,
+        epoch_updates=mixture.epoch_samples / clock.update_samples,
         packing=plan_packing(update, config),
         precision=config.precision,
         ending=ending,

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from xtts_framework.config import TrainConfig
+from xtts_framework.config import TrainConfig, TrainingConfig
 from xtts_framework.model.freezing import BLOCKS, FreezingCounts
 from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.checkpoint import Checkpoint
 from xtts_framework.training.corpus import Corpus
 from xtts_framework.training.device import describe_device
 from xtts_framework.training.distributed import Ranks
+from xtts_framework.training.ending import Ending, Mixture, find_ending
 from xtts_framework.training.memory import Budget
 from xtts_framework.training.schedule import Clock, MultiStep
 
@@ -55,26 +56,33 @@ def decision_lines(
     yield f"micro-batch: up to {budget.tokens} tokens at once, {stored}; a matter of memory, never of the result"
     if training.compile:
         yield "compile: on; the first updates wait for the compiler"
-    main_clips = 0
     for name, use in config.datasets.items():
         clips = corpus.of("train", name)
         hours = sum(clip.duration_s for clip in clips) / 3600
-        main_clips += 0 if use.share else len(clips)
         part = f"replay, {use.share:.0%} of the samples" if use.share else "part of every epoch"
         evaluated = len(corpus.of("eval", name))
         yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {evaluated} eval clips; {part}"
     yield from freezing_lines(plan, counts)
-    main_share = 1 - sum(use.share or 0 for use in config.datasets.values())
+    mixture = mixture_of(config, corpus)
     yield (
         f"clock: 1 step = {clock.batch_size} samples, 1 update = {clock.grad_accum} steps = {clock.update_samples} "
-        f"samples; 1 epoch = {main_clips / main_share / clock.update_samples:.2f} updates"
+        f"samples; 1 epoch = {mixture.epoch_samples / clock.update_samples:.2f} updates"
     )
     if training.batch_size != GUIDE_BATCH_SIZE:
         yield (
             f"warning: batch_size is {training.batch_size}, not {GUIDE_BATCH_SIZE}: one step is another number of "
             "samples, and so the milestones move. For memory use micro_batch_tokens instead."
         )
-    yield from _schedule_lines(config, clock, clock.boundary(training.max_steps))
+    yield from _schedule_lines(training, clock, find_ending(training, mixture))
+
+
+def mixture_of(config: TrainConfig, corpus: Corpus) -> Mixture:
+    """How this training's samples are divided among its datasets."""
+    uses = config.datasets
+    return Mixture(
+        clips=sum(len(corpus.of("train", name)) for name, use in uses.items() if use.share is None),
+        share=1 - sum(use.share or 0.0 for use in uses.values()),
+    )
 
 
 def freezing_lines(plan: FreezingPlan, counts: FreezingCounts) -> Iterator[str]:
@@ -97,20 +105,17 @@ def _amount(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
 
 
-def _schedule_lines(config: TrainConfig, clock: Clock, last_step: int) -> Iterator[str]:
-    training = config.training
-    schedule = MultiStep.of(training)
+def _schedule_lines(training: TrainingConfig, clock: Clock, ending: Ending) -> Iterator[str]:
     if training.warmup_steps:
         yield f"learning rate: rises to {training.learning_rate:g} over {training.warmup_steps} steps"
     else:
         yield f"learning rate: {training.learning_rate:g} until the first drop"
-    for change in schedule.changes(clock):
-        if change.boundary <= last_step:
+    for change in MultiStep.of(training).changes(clock):
+        if change.boundary <= ending.step:
             yield f"  to {change.lr:g} at step {change.step}, in force from step {change.boundary}"
         else:
-            yield f"  milestone {change.step} is not reached: the training ends at step {last_step}"
-    epochs = f" or after {training.max_epochs} epochs" if training.max_epochs else ""
-    yield f"end: at step {last_step} (update {last_step // clock.grad_accum}){epochs}"
+            yield f"  milestone {change.step} is not reached: the training ends at step {ending.step}"
+    yield f"end: at step {ending.step} (update {ending.update}, epoch {ending.epochs:.1f}), {ending.reason}"
 
 
 def _ranges(blocks: tuple[int, ...]) -> str:
