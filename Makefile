@@ -1,12 +1,13 @@
 # make demo   sets everything up, then runs the whole workflow on synthesised Amharic speech
 # make test   sets up if needed, checks style and types, runs the tests
+# make test-full   the same, with every fault as often as docs/training.md says
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup demo test lint format config clean-demo clean
+.PHONY: setup demo test test-full lint format config clean-demo clean
 
 setup: $(READY)
 
@@ -34,6 +35,9 @@ demo/config.yaml: config/demo.yaml
 
 test: $(READY) lint
 	python -m pytest -n 2 --dist loadscope
+
+test-full: $(READY) lint
+	python -m pytest -n 2 --dist loadscope --full
 
 lint: $(READY)
 	ruff check .

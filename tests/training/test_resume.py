@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -54,10 +55,19 @@ def final_files(run: RunFolder) -> dict[str, str]:
     return {name: sha256_of(last / name) for name in ("model.safetensors", "optimizer.safetensors")}
 
 
+KILLS, KILLS_IN_FULL = 3, 20
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def recipe(full: bool) -> dict[str, Any]:
+    """Eight updates; for more kills more of them, so that each attempt has some to do."""
+    return RECIPE | ({"max_steps": 80} if full else {})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared: Prepared, recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = prepared.new_run(tmp_path_factory.mktemp("uninterrupted") / "run")
-    process = run_in_process(prepared, run, config_with(**RECIPE))
+    process = run_in_process(prepared, run, config_with(**recipe))
     process.join()
     assert process.exitcode == 0
     return run
@@ -85,16 +95,49 @@ def kill_when(process: BaseProcess, moment: Callable[[], bool]) -> None:
     process.join()
 
 
-def test_killed_trainings_end_bit_for_bit_like_uninterrupted_ones(
-    prepared: Prepared, uninterrupted: RunFolder, tmp_path: Path
-) -> None:
-    """SIGKILL at three moments, one of them while a checkpoint is being written."""
-    run, config, choose = prepared.new_run(tmp_path / "run"), config_with(**RECIPE), random.Random(1)
-    moments = [after_lines(run, choose.randint(1, 3)), while_saving(run, choose.randint(3, 7)), after_lines(run, 5)]
-    for moment in moments:
+def kill_at_random(
+    prepared: Prepared, run: RunFolder, config: TrainConfig, kills: int, dice: random.Random
+) -> Counter[str]:
+    """SIGKILL again and again: after some records, while a checkpoint is being written, or at any time at all."""
+    killed: Counter[str] = Counter()
+    while sum(killed.values()) < kills:
+        written = len(run.metrics.read_bytes().splitlines()) if run.metrics.is_file() else 0
+        last = max((int(path.name[5:]) for path in run.checkpoints.glob("*/step-*")), default=0)
+        kind = dice.choice(("after a record", "while saving", "at any time"))
+        if not killed:
+            kind = "while saving"
+        moments = {
+            "after a record": after_lines(run, written + dice.randint(0, 1)),
+            "while saving": while_saving(run, last + dice.randint(0, 3)),
+            "at any time": after_seconds(dice.uniform(0, 3)),
+        }
         process = run_in_process(prepared, run, config)
-        kill_when(process, moment)
+        kill_when(process, moments[kind])
+        if process.exitcode == 0:
+            break
         assert process.exitcode == -signal.SIGKILL and not run.summary.exists()
+        killed[kind] += 1
+    return killed
+
+
+def after_seconds(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
+
+
+def test_killed_trainings_end_bit_for_bit_like_uninterrupted_ones(
+    prepared: Prepared,
+    uninterrupted: RunFolder,
+    recipe: dict[str, Any],
+    tmp_path: Path,
+    full: bool,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """SIGKILL at random moments, one of them at least while a checkpoint is being written."""
+    run, config = prepared.new_run(tmp_path / "run"), config_with(**recipe)
+    killed = kill_at_random(prepared, run, config, KILLS_IN_FULL if full else KILLS, random.Random(1))
+    record_property("killed", dict(killed))
+    assert sum(killed.values()) == (KILLS_IN_FULL if full else KILLS) and killed["while saving"]
     process = run_in_process(prepared, run, config)
     process.join()
     assert process.exitcode == 0
