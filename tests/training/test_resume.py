@@ -61,7 +61,7 @@ KILLS, KILLS_IN_FULL = 3, 20
 @pytest.fixture(scope="module")
 def recipe(full: bool) -> dict[str, Any]:
     """Eight updates; for more kills more of them, so that each attempt has some to do."""
-    return RECIPE | ({"max_steps": 80} if full else {})
+    return RECIPE | ({"max_steps": 300} if full else {})
 
 
 @pytest.fixture(scope="module")
