@@ -59,7 +59,7 @@ def train(
         checkpoints, checkpoint = ranks.from_main(
             lambda: find_start(run.checkpoints, inputs.dependencies, resume=resume, restart=restart)
         )
-        for line in start_lines(inputs.fingerprint, checkpoint):
+        for line in start_lines(inputs.fingerprint, checkpoint, ranks):
             say(line)
         if checkpoint is None:
             inputs.corpus.check_features(inputs.codes)

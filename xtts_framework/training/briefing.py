@@ -25,16 +25,17 @@ PRECISION_REASONS = {
 }
 
 
-def start_lines(fingerprint: str, checkpoint: Checkpoint | None) -> Iterator[str]:
+def start_lines(fingerprint: str, checkpoint: Checkpoint | None, ranks: Ranks) -> Iterator[str]:
     if checkpoint is None:
         yield f"training {fingerprint}: from the beginning"
         return
     yield f"training {fingerprint}: continues from step {checkpoint.step} ({checkpoint.folder})"
-    threads = checkpoint.state["num_threads"]
-    if threads != torch.get_num_threads():
+    then = (checkpoint.state["processes"], checkpoint.state["num_threads"])
+    now = (ranks.size, torch.get_num_threads())
+    if then != now:
         yield (
-            f"  saved with {threads} threads, now {torch.get_num_threads()}: the last bits of losses may differ from "
-            "an uninterrupted training"
+            f"  saved by {then[0]} process(es) with {then[1]} threads, now {now[0]} with {now[1]}: the last bits of "
+            f"losses may differ from an uninterrupted training{'' if then[0] == now[0] else ', and so does dropout noise'}"
         )
 
 

@@ -94,17 +94,14 @@ class Updater:
         self._idle_since: torch.cuda.Event | None = None
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Read and pack what `update` will be given next. While a GPU is busy with the update before, this is free."""
-        started = time.perf_counter()
-        share = share_out(lengths_of(examples), self._ranks.size)[self._ranks.rank]
-        own = [examples[index] for index in share]
-        batches = []
-        for group in micro_batches(lengths_of(own), self.budget.tokens):
-            clips = [self._examples.load(own[index]) for index in group]
-            batches.append(pack_clips(clips, self._gpt).to(self._device))
-        self._prepared = Prepared(examples, self.budget, batches)
-        if self._idle_since is None or self._idle_since.query():  # type: ignore[no-untyped-call]
-            self.data_wait_s += time.perf_counter() - started
+        """Read and pack what `update` will be given next. While a GPU is busy with the update before, this is free.
+
+        Without memory for it the update will do it itself, and make room as it does for all else.
+        """
+        try:
+            self._prepared = self._pack(examples)
+        except torch.OutOfMemoryError:
+            self._prepared = None
 
     def update(self, examples: Sequence[Example], *, lr: float, number: int) -> UpdateResult:
         """Move the weights once. A loss or gradient that is not finite leaves weights and optimizer as they were.
@@ -180,16 +177,28 @@ class Updater:
 
     def _accumulate_gradients(self, examples: Sequence[Example], number: int) -> ClipLosses:
         """Add up the gradient of mel sum / N_mel + text sum / N_text, N over the whole update."""
-        if self._prepared is None or self._prepared.examples is not examples or self._prepared.budget != self.budget:
-            self.prepare(examples)
         prepared, self._prepared = self._prepared, None
-        assert prepared is not None
+        if prepared is None or prepared.examples is not examples or prepared.budget != self.budget:
+            prepared = self._pack(examples)
         torch.manual_seed(draw(self._config.seed, "dropout", number, self._ranks.rank) >> 1)
         mel_weight = self._config.mel_loss_weight / sum(example.mel_targets for example in examples)
         text_weight = self._config.text_loss_weight / sum(example.text_targets for example in examples)
         return [
             (batch.clip_ids, self._backward(batch, self.budget, mel_weight, text_weight)) for batch in prepared.batches
         ]
+
+    def _pack(self, examples: Sequence[Example]) -> Prepared:
+        """This process's share of an update, in micro-batches on the device."""
+        started = time.perf_counter()
+        share = share_out(lengths_of(examples), self._ranks.size)[self._ranks.rank]
+        own = [examples[index] for index in share]
+        batches = []
+        for group in micro_batches(lengths_of(own), self.budget.tokens):
+            clips = [self._examples.load(own[index]) for index in group]
+            batches.append(pack_clips(clips, self._gpt).to(self._device))
+        if self._idle_since is None or self._idle_since.query():  # type: ignore[no-untyped-call]
+            self.data_wait_s += time.perf_counter() - started
+        return Prepared(examples, self.budget, batches)
 
     def _backward(self, batch: MicroBatch, budget: Budget, mel_weight: float, text_weight: float) -> Tensor:
         """Add a micro-batch's gradient; its [2, C] losses in nats."""
