@@ -33,9 +33,10 @@ def start_lines(fingerprint: str, checkpoint: Checkpoint | None, ranks: Ranks) -
     then = (checkpoint.state["processes"], checkpoint.state["num_threads"])
     now = (ranks.size, torch.get_num_threads())
     if then != now:
+        noise = "" if then[0] == now[0] else ", and dropout noise does"
         yield (
             f"  saved by {then[0]} process(es) with {then[1]} threads, now {now[0]} with {now[1]}: the last bits of "
-            f"losses may differ from an uninterrupted training{'' if then[0] == now[0] else ', and so does dropout noise'}"
+            f"losses may differ from an uninterrupted training{noise}"
         )
 
 
