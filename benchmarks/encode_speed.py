@@ -26,7 +26,7 @@ from torch import Tensor
 from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
 
-from xtts_framework.audio.codes import code_count
+from xtts_framework.audio.rates import code_count
 from xtts_framework.files import sha256_of
 from xtts_framework.model.base import build_dvae
 from xtts_framework.stages.encode import Recording, features_of

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
 
-from xtts_framework.audio.codes import code_count, count_targets, encode_batch, unigram_entropy
+from xtts_framework.audio.codes import count_targets, encode_batch, unigram_entropy
 from xtts_framework.audio.mels import dvae_mel
+from xtts_framework.audio.rates import code_count
 from xtts_framework.model.base import build_dvae
 
 MEL_STATS = torch.full((80,), 4.0)

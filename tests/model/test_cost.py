@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from xtts_framework.audio.codes import AUDIO_STOPS as STOPS
+from xtts_framework.audio.rates import AUDIO_STOPS as STOPS
 from xtts_framework.config import TrainingConfig
 from xtts_framework.model.base import GPT_ARGUMENTS, build_gpt
 from xtts_framework.model.conditioning import PaddedMels, encode

@@ -195,3 +195,10 @@ def test_synthetic_clips_are_read_as_real_ones_are() -> None:
         assert clip.conditioning_mel.shape[0] == 80
         assert torch.equal(corpus.read_codes(utterance), clip.codes)
         assert corpus.read_mel(utterance).shape == (80, utterance.mel_frames)
+
+
+def test_a_memory_limit_without_a_gpu_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "bench.csv"
+    with pytest.raises(UserError, match="a memory limit is for GPUs"):
+        bench(TrainingConfig(), device="cpu", out=out, shape="tiny", updates=1, samples=2, memory_gib=12)
+    assert not out.exists()

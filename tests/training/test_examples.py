@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtts_framework.training.corpus import Corpus, Utterance
-from xtts_framework.training.examples import Examples, codes_under, eval_prompt, training_prompt
+from xtts_framework.training.examples import Examples
+from xtts_framework.training.prompts import codes_under, eval_prompt, training_prompt
 from xtts_framework.training.sampling import Sample
 
 FRAMES_PER_SECOND = 22050 / 256

@@ -40,8 +40,8 @@ from xtts_framework.planning.plan import (
 )
 from xtts_framework.plugins import FreezingPlan, load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
-from xtts_framework.training import examples
 from xtts_framework.training.ending import find_ending
+from xtts_framework.training.prompts import mean_prompt_frames, training_prompt
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
 
@@ -312,14 +312,10 @@ def test_lengths_from_seconds_are_nearly_those_of_the_features(
 
 
 def test_the_mean_prompt_is_the_mean_of_the_trainers_prompts() -> None:
-    assert (inputs.MIN_PROMPT_FRAMES, inputs.MAX_PROMPT_FRAMES) == (
-        examples.MIN_PROMPT_FRAMES,
-        examples.MAX_PROMPT_FRAMES,
-    )
     for frames in (100, 257, 300, 450, 516, 900):
-        drawn = [examples.training_prompt(1, epoch, "clip", frames) for epoch in range(2000)]
+        drawn = [training_prompt(1, epoch, "clip", frames) for epoch in range(2000)]
         mean = sum(prompt.stop - prompt.start for prompt in drawn) / len(drawn)
-        assert inputs.mean_prompt_frames(frames) == pytest.approx(mean, rel=0.02)
+        assert mean_prompt_frames(frames) == pytest.approx(mean, rel=0.02)
 
 
 def test_the_speed_is_the_given_one_else_the_runs_own_else_that_of_the_bench(

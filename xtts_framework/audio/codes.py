@@ -21,18 +21,10 @@ import torch
 from torch import Tensor, nn
 from TTS.tts.layers.xtts.dvae import ResBlock
 
+from xtts_framework.audio.rates import AUDIO_STOPS, FRAMES_PER_CODE, code_count
+
 if TYPE_CHECKING:
     from TTS.tts.layers.xtts.dvae import DiscreteVAE
-
-SAMPLES_PER_CODE = 1024
-FRAMES_PER_CODE = 4
-AUDIO_STOPS = 4
-"""Stop tokens after the codes of each training clip. Source: `GPT.forward` of coqui-tts 0.28.0."""
-
-
-def code_count(samples: int) -> int:
-    """Codes of a clip of so many samples at 22050 Hz."""
-    return math.ceil(samples / SAMPLES_PER_CODE)
 
 
 @torch.inference_mode()

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 from torchaudio.transforms import MelSpectrogram
 
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ
+from xtts_framework.audio.rates import HOP, SAMPLE_RATE_HZ
 
-HOP = 256
 BANDS = 80
 DVAE_FFT = 1024
 CONDITIONING_FFT = 2048

@@ -16,12 +16,10 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from xtts_framework.audio.rates import SAMPLE_RATE_HZ
 from xtts_framework.errors import UserError
 
 Samples = npt.NDArray[np.float32]
-
-SAMPLE_RATE_HZ = 22050
-"""The rate at which XTTS hears; it speaks at 24 kHz."""
 
 BLOCK_VALUES = 2**20
 """Samples times channels decoded at once: memory stays bounded however long a recording is."""

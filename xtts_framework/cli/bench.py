@@ -31,6 +31,7 @@ import click
 @click.option("--micro-batch-tokens", metavar="auto|N", default="auto", show_default=True, help="Tokens at once.")
 @click.option("--updates", type=click.IntRange(min=1), default=5, show_default=True, help="Updates to time.")
 @click.option("--samples", type=click.IntRange(min=1), help="Clips per update. Default: 512 on a GPU, else 32.")
+@click.option("--memory-gib", type=click.FloatRange(min=1), help="Use no more of the GPU's memory than this.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default="bench.csv", show_default=True, help="File that gets a row."
 )
@@ -44,6 +45,7 @@ def command(
     micro_batch_tokens: str,
     updates: int,
     samples: int | None,
+    memory_gib: float | None,
     out: Path,
 ) -> None:
     """Measure how fast this machine trains. Needs no data: clips are random, and as long as real ones.
@@ -70,6 +72,7 @@ def command(
         base_folder=base,
         updates=updates,
         samples=samples,
+        memory_gib=memory_gib,
         command=shlex.join(["xtts", *sys.argv[1:]]),
     )
     for line in describe_row(row):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xtts_framework.audio.rates import AUDIO_STOPS
 from xtts_framework.model.freezing import BLOCKS, PARTS, FreezingCounts, ParameterCounts
 from xtts_framework.plugins import FreezingPlan
 
@@ -37,13 +38,14 @@ XTTS_V2_TEXT_ROWS = 6681
 """Text rows of the released XTTS-v2. Source: its `vocab.json`."""
 
 LATENTS = 32
-AUDIO_STOPS = 4
 MEL_BANDS = 80
 ENCODER_BLOCKS = 6
 PERCEIVER_LAYERS, PERCEIVER_HEADS, PERCEIVER_WIDTH = 2, 8, 512
 """Layers and heads of the perceiver, and channels of all its heads together. Source: coqui-tts 0.28.0."""
 FP32, BF16 = 4, 2
 """Bytes of a number."""
+ROOM_USED = 0.93
+"""Share of a GPU's room that can be planned for; the rest is lost between the pieces."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from xtts_framework.audio.codes import AUDIO_STOPS
+from xtts_framework.audio.rates import AUDIO_STOPS
 from xtts_framework.errors import UserError
 from xtts_framework.model.attention import Segments, causal_attention, send
 from xtts_framework.model.conditioning import PaddedMels, encode_voices

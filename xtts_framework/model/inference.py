@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ as HEARING_RATE_HZ
+from xtts_framework.audio.rates import SAMPLE_RATE_HZ as HEARING_RATE_HZ
 from xtts_framework.audio.reading import read_audio
 from xtts_framework.console import say
 from xtts_framework.errors import UserError

@@ -17,7 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ, read_audio
+from xtts_framework.audio.rates import SAMPLE_RATE_HZ
+from xtts_framework.audio.reading import read_audio
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder, write_json
 from xtts_framework.model.base import BASE_FILES, build_dvae, build_gpt

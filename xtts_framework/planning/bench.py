@@ -25,7 +25,7 @@ from xtts_framework.planning.peaks import peak_flops, wait_for
 from xtts_framework.planning.synthetic import synthetic_corpus
 from xtts_framework.training.device import choose_device, set_matmul_precision
 from xtts_framework.training.examples import Example, Examples
-from xtts_framework.training.memory import use_memory
+from xtts_framework.training.memory import limit_memory, use_memory
 from xtts_framework.training.optimizer import build_optimizer
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.update import Updater
@@ -55,6 +55,7 @@ def bench(
     base_folder: Path | None = None,
     updates: int = 5,
     samples: int | None = None,
+    memory_gib: float | None = None,
     command: str = "",
 ) -> BenchRow:
     """Time whole updates, reading and packing included, on random clips of realistic lengths; append a row to `out`.
@@ -69,14 +70,18 @@ def bench(
         base_folder: measure this base instead.
         updates: timed ones; one more comes first.
         samples: per update; None: by device.
+        memory_gib: what PyTorch's allocator may take of the GPU; None: all.
         command: how to repeat this, for the row.
     Raises:
-        UserError: both a shape and a base; no such base; `out` has other columns; losses are not finite.
+        UserError: a memory limit without a GPU; both a shape and a base; no such base; `out` has other columns; losses
+            are not finite.
     """
     if shape and base_folder:
         raise UserError("--shape makes a model and --base reads one: give one of them.")
     check_columns(out)
     chosen = choose_device(device)
+    if memory_gib is not None:
+        limit_memory(chosen, memory_gib)
     set_matmul_precision(config.precision)
     name = str(base_folder) if base_folder else shape or DEFAULT_SHAPE[chosen.type]
     gpt, architecture = _load_model(base_folder) if base_folder else _build_model(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ
+from xtts_framework.audio.rates import HOP, SAMPLE_RATE_HZ, SAMPLES_PER_CODE
 from xtts_framework.config import DatasetUse, LanguageConfig, ProjectConfig, TrainingConfig
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
@@ -33,6 +33,7 @@ from xtts_framework.planning.plan import (
 )
 from xtts_framework.plugins import load_plugins
 from xtts_framework.text.vocabulary import row_count
+from xtts_framework.training.prompts import mean_prompt_frames
 
 WIDTH = 116
 PLENTY_OF_TOKENS = 32_768
@@ -40,10 +41,6 @@ PLENTY_OF_TOKENS = 32_768
 COLUMNS = ["clip_id", "duration_s", "normalized", "split"]
 ASSUMED_STD = 0.02
 """Standard deviation with which GPT-2, and so XTTS, starts its embeddings. Source: transformers, `GPT2Config`."""
-MEL_HOP = 256
-SAMPLES_PER_CODE = 1024
-MIN_PROMPT_FRAMES, MAX_PROMPT_FRAMES = 3 * SAMPLE_RATE_HZ // MEL_HOP, 6 * SAMPLE_RATE_HZ // MEL_HOP
-"""As in `training/examples.py`, which needs torch."""
 
 
 def plan_runs(
@@ -171,7 +168,7 @@ def _with_lengths(clips: pl.DataFrame, folder: DatasetFolder) -> pl.DataFrame:
     samples = (pl.col("duration_s") * SAMPLE_RATE_HZ).round()
     from_duration = clips.with_columns(
         (samples / SAMPLES_PER_CODE).ceil().cast(pl.Int64).alias("codes"),
-        (samples // MEL_HOP + 1).cast(pl.Int64).alias("frames"),
+        (samples // HOP + 1).cast(pl.Int64).alias("frames"),
     )
     if not folder.features.is_file():
         return from_duration
@@ -180,14 +177,6 @@ def _with_lengths(clips: pl.DataFrame, folder: DatasetFolder) -> pl.DataFrame:
     return joined.with_columns(
         pl.coalesce("codes_length", "codes").alias("codes"), pl.coalesce("mel_frames", "frames").alias("frames")
     )
-
-
-def mean_prompt_frames(frames: int) -> int:
-    """How long a training prompt of a clip is on average: 3 to 6 s, or half the clip where it is too short."""
-    drawn = range(MIN_PROMPT_FRAMES, MAX_PROMPT_FRAMES + 1)
-    fitting = range(MIN_PROMPT_FRAMES, min(frames, MAX_PROMPT_FRAMES) + 1)
-    halved = (len(drawn) - len(fitting)) * max(1, frames // 2)
-    return round((sum(fitting) + halved) / len(drawn))
 
 
 # What is there already

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, FreezingConfig, TrainingConfig
 from xtts_framework.data.packing import micro_batches
 from xtts_framework.model.cost import (
+    ROOM_USED,
     Architecture,
     CheckpointSizes,
     ClipSize,
@@ -25,9 +26,8 @@ from xtts_framework.model.cost import (
 from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.ending import Ending, Mixture, find_ending
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
-from xtts_framework.training.schedule import Clock, MultiStep
+from xtts_framework.training.schedule import GUIDE_BATCH_SIZE, Clock, MultiStep
 
-GUIDE_BATCH_SIZE = 4
 GUIDE_STEPS = 50_000
 """Source: quick-start guide, "Aim for at least 50k training steps for good quality"."""
 ENOUGH_MOVEMENT = 0.5
@@ -35,8 +35,6 @@ ENOUGH_MOVEMENT = 0.5
 GPU_GIB = (12, 24, 80)
 GPU_OVERHEAD_GIB = 1.0
 """What CUDA itself takes of a GPU."""
-GPU_ROOM_USED = 0.93
-"""The rest is lost between the pieces."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +313,7 @@ def estimate_memory(
         per_token = (total(update) - fixed) / sum(clip.size.tokens for clip in update)
         fits = {}
         for gib in GPU_GIB:
-            room = GPU_ROOM_USED * (gib - GPU_OVERHEAD_GIB) * 2**30 - model.total - fixed
+            room = ROOM_USED * (gib - GPU_OVERHEAD_GIB) * 2**30 - model.total - fixed
             fits[gib] = max(0, math.floor(room / per_token))
         return ActivationEstimate(recompute, fixed, per_token, fits)
 

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtts_framework.audio.codes import code_count
-from xtts_framework.audio.mels import BANDS, HOP
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ
+from xtts_framework.audio.mels import BANDS
+from xtts_framework.audio.rates import HOP, SAMPLE_RATE_HZ, code_count
 from xtts_framework.config import MODEL_MAX_TEXT_IDS
 from xtts_framework.training.corpus import Corpus, Utterance
 

@@ -14,9 +14,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from xtts_framework.audio.codes import SAMPLES_PER_CODE, encode_batch
-from xtts_framework.audio.mels import HOP, MIN_SAMPLES, conditioning_mel, dvae_mel
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ, Samples, read_audio
+from xtts_framework.audio.codes import encode_batch
+from xtts_framework.audio.mels import MIN_SAMPLES, conditioning_mel, dvae_mel
+from xtts_framework.audio.rates import HOP, SAMPLE_RATE_HZ, SAMPLES_PER_CODE
+from xtts_framework.audio.reading import Samples, read_audio
 from xtts_framework.config import EncodeConfig
 from xtts_framework.console import progress, say
 from xtts_framework.data.features import (

@@ -15,9 +15,8 @@ from xtts_framework.training.device import describe_device
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.ending import Ending, Mixture, find_ending
 from xtts_framework.training.memory import Budget
-from xtts_framework.training.schedule import Clock, MultiStep
+from xtts_framework.training.schedule import GUIDE_BATCH_SIZE, Clock, MultiStep
 
-GUIDE_BATCH_SIZE = 4
 PRECISION_REASONS = {
     "fp32": "as in the guide; TF32 matmuls where the device has them",
     "fp32_strict": "no TF32 anywhere",
@@ -55,7 +54,9 @@ def decision_lines(
     if ranks.size > 1:
         yield f"processes: {ranks.size}; each computes its share of every update"
     stored = "blocks recomputed in the backward pass" if budget.recompute else "all activations stored"
-    yield f"micro-batch: up to {budget.tokens} tokens at once, {stored}; a matter of memory, never of the result"
+    on_its_own = "as much as the GPU has room for" if device.type == "cuda" else "always so on a CPU"
+    reason = on_its_own if training.micro_batch_tokens == "auto" else "as configured"
+    yield f"micro-batch: up to {budget.tokens} tokens at once ({reason}), {stored}; memory alone, never the result"
     if training.compile:
         yield "compile: on; the first updates wait for the compiler"
     for name, use in config.datasets.items():

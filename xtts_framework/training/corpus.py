@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
-from xtts_framework.audio.codes import AUDIO_STOPS, count_targets, unigram_entropy
+from xtts_framework.audio.codes import count_targets, unigram_entropy
+from xtts_framework.audio.rates import AUDIO_STOPS
 from xtts_framework.config import MODEL_MAX_CODES, MODEL_MAX_TEXT_IDS, TrainConfig
 from xtts_framework.data.features import BYTES_PER_FRAME, FeatureReader
 from xtts_framework.data.tables import read_table

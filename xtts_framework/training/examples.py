@@ -12,17 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
-from xtts_framework.audio.codes import SAMPLES_PER_CODE
-from xtts_framework.audio.mels import HOP
-from xtts_framework.audio.reading import SAMPLE_RATE_HZ
 from xtts_framework.model.forward import Clip
 from xtts_framework.training.corpus import Corpus, Utterance
+from xtts_framework.training.prompts import codes_under, eval_prompt, training_prompt
 from xtts_framework.training.sampling import Sample, draw
-
-FRAMES_PER_CODE = SAMPLES_PER_CODE // HOP
-MIN_PROMPT_FRAMES = 3 * SAMPLE_RATE_HZ // HOP
-MAX_PROMPT_FRAMES = 6 * SAMPLE_RATE_HZ // HOP
-EVAL_PROMPT_FRAMES = int(4.5 * SAMPLE_RATE_HZ) // HOP
 
 
 @dataclass(frozen=True)
@@ -112,28 +105,3 @@ class Examples:
             return utterance
         step = 1 + draw(self._seed, "speaker", epoch, utterance.name) % (len(clips) - 1)
         return clips[(self._places[utterance.name] + step) % len(clips)]
-
-
-def training_prompt(seed: int, epoch: int, name: str, mel_frames: int) -> slice:
-    """3 to 6 s anywhere in a clip; half of it where it is shorter than the length drawn.
-
-    Source: coqui-tts 0.28.0, `get_prompt_slice`.
-    """
-    choices = MAX_PROMPT_FRAMES - MIN_PROMPT_FRAMES + 1
-    length = _cut(MIN_PROMPT_FRAMES + draw(seed, "prompt length", epoch, name) % choices, mel_frames)
-    start = draw(seed, "prompt start", epoch, name) % (mel_frames - length + 1)
-    return slice(start, start + length)
-
-
-def eval_prompt(mel_frames: int) -> slice:
-    """The first 4.5 s; half of a shorter clip. Source: coqui-tts 0.28.0, `get_prompt_slice`."""
-    return slice(0, _cut(EVAL_PROMPT_FRAMES, mel_frames))
-
-
-def codes_under(frames: slice) -> slice:
-    """The codes that a slice of mel frames covers, wholly or in part."""
-    return slice(frames.start // FRAMES_PER_CODE, -(-frames.stop // FRAMES_PER_CODE))
-
-
-def _cut(length: int, mel_frames: int) -> int:
-    return length if length <= mel_frames else max(1, mel_frames // 2)

@@ -17,6 +17,7 @@ from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, MODEL_MAX_TOKENS, Trai
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
+from xtts_framework.model.cost import ROOM_USED
 from xtts_framework.training.distributed import Ranks
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ MOST_TOKENS = 32_768
 """A GPU works at full speed well below this."""
 FEWEST_TOKENS_STORED = 4096
 """With room for fewer tokens than this, recomputing blocks costs a GPU less than such small micro-batches do."""
-ROOM_USED = 0.93
-"""Share of the room that is planned for; the rest is lost between the pieces."""
 TRIED_CLIPS = 100
 """So many of the clips that take most memory for their length are tried."""
 MEL_ROOM_USED = 0.2
@@ -156,6 +155,18 @@ def _circumstances(config: TrainingConfig, device: torch.device, processes: int)
         "micro_batch_tokens": config.micro_batch_tokens,
         "activation_checkpointing": config.activation_checkpointing,
     }
+
+
+def limit_memory(device: torch.device, gib: float) -> None:
+    """Let PyTorch allocate no more of a GPU.
+
+    Raises:
+        UserError: not a GPU.
+    """
+    if device.type != "cuda":
+        raise UserError("a memory limit is for GPUs; this runs on a CPU. Use --device cuda, or no --memory-gib.")
+    _, total = torch.cuda.mem_get_info(device)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total), device)
 
 
 def free_bytes(device: torch.device) -> int:

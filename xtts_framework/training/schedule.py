@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from xtts_framework.config import TrainingConfig
 
+GUIDE_BATCH_SIZE = 4
+"""Samples of a step for which the guide's milestones are meant."""
+
 
 @dataclass(frozen=True)
 class Clock:
