@@ -13,10 +13,10 @@ from xtts_framework.model.base import load_gpt, read_base
 from xtts_framework.model.forward import Clip, MicroBatch
 from xtts_framework.model.rows import extend_text_rows, merged_state_dict, new_row_parameters, split_new_rows
 from xtts_framework.training import update as update_module
+from xtts_framework.training.budget import Budget
 from xtts_framework.training.corpus import Utterance
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.examples import Example, Examples
-from xtts_framework.training.memory import Budget
 from xtts_framework.training.optimizer import build_optimizer
 from xtts_framework.training.sampling import Sample
 from xtts_framework.training.update import Updater

@@ -12,8 +12,8 @@ from small_world import World, difference
 
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
+from xtts_framework.training.budget import Budget
 from xtts_framework.training.device import set_matmul_precision
-from xtts_framework.training.memory import Budget
 
 pytestmark = [
     pytest.mark.gpu,

@@ -30,8 +30,8 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
 from xtts_framework.training import update as update_module
+from xtts_framework.training.budget import Budget
 from xtts_framework.training.distributed import Ranks, join_ranks, share_out
-from xtts_framework.training.memory import Budget
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, MOVEMENT_TOLERANCE = 1e-5, 1e-5, 1e-4
 UPDATES = 5

@@ -18,10 +18,10 @@ from xtts_framework.errors import UserError
 from xtts_framework.model.base import load_gpt, read_base
 from xtts_framework.model.forward import LossSums, MicroBatch, pack_clips, packed_losses
 from xtts_framework.training import update as update_module
+from xtts_framework.training.budget import Budget
 from xtts_framework.training.corpus import Corpus
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.evaluation import Evaluator
-from xtts_framework.training.memory import Budget
 from xtts_framework.training.optimizer import (
     build_optimizer,
     is_weight,

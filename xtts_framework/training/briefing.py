@@ -9,12 +9,12 @@ import torch
 from xtts_framework.config import TrainConfig, TrainingConfig
 from xtts_framework.model.freezing import BLOCKS, FreezingCounts
 from xtts_framework.plugins import FreezingPlan
+from xtts_framework.training.budget import Budget
 from xtts_framework.training.checkpoint import Checkpoint
 from xtts_framework.training.corpus import Corpus
 from xtts_framework.training.device import describe_device
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.ending import Ending, Mixture, find_ending
-from xtts_framework.training.memory import Budget
 from xtts_framework.training.schedule import GUIDE_BATCH_SIZE, Clock, MultiStep
 
 PRECISION_REASONS = {

@@ -14,10 +14,10 @@ from xtts_framework.console import say
 from xtts_framework.data.packing import micro_batches
 from xtts_framework.errors import UserError
 from xtts_framework.model.forward import Clip, Execution, MicroBatch, pack_clips, packed_losses
+from xtts_framework.training.budget import Budget, cpu_budget
 from xtts_framework.training.device import autocast
 from xtts_framework.training.distributed import Ranks, share_out
 from xtts_framework.training.examples import Example, Examples, lengths_of
-from xtts_framework.training.memory import Budget, cpu_budget
 from xtts_framework.training.optimizer import optimizer_bytes, set_learning_rate
 from xtts_framework.training.sampling import draw
 

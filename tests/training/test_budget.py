@@ -12,7 +12,7 @@ from small_training import config_with
 
 from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, MODEL_MAX_TOKENS
 from xtts_framework.errors import UserError
-from xtts_framework.training.memory import (
+from xtts_framework.training.budget import (
     FEWEST_TOKENS_STORED,
     MOST_TOKENS,
     TRIED_TOKENS,
@@ -69,6 +69,7 @@ def test_what_the_configuration_states_is_kept() -> None:
     assert found(40 * GIB, activation_checkpointing=True).recompute
     assert not found(8 * GIB, activation_checkpointing=False).recompute
     assert found(40 * GIB, micro_batch_tokens=5000) == Budget(5000)
+    assert found(400 * GIB, micro_batch_tokens=2 * MOST_TOKENS) == Budget(2 * MOST_TOKENS)
     assert found(4 * GIB, micro_batch_tokens=5000) == Budget(5000, recompute=True)
     assert found(GIB, micro_batch_tokens=5000, activation_checkpointing=False) == Budget(5000)
 
