@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xtts_framework.config import ProjectConfig, dump_yaml, parse_config, read_config, stage_configs
+from xtts_framework.config import ProjectConfig, TrainingConfig, dump_yaml, parse_config, read_config, stage_configs
 from xtts_framework.config_file import commented_yaml, default_project, json_schema, new_project
 from xtts_framework.errors import UserError
 
@@ -155,3 +155,10 @@ def test_slices_of_a_dataset_do_not_depend_on_runs() -> None:
     assert {path for path in after if before.get(path) != after[path]} == {
         f"runs/third/config/{stage}.yaml" for stage in ("tokenize", "train", "export", "synthesize", "report")
     }
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "new_token_lr_scale", "weight_decay", "save_every_minutes"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_without_end_are_refused_by_name(key: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"{key}: Input should be a finite number"):
+        parse_config({key: value}, TrainingConfig, source="recipe")

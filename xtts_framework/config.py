@@ -38,9 +38,9 @@ CPU_MICRO_BATCH_TOKENS = 8192
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors; values cannot be reassigned."""
+    """Unknown keys are errors, and so are infinite numbers; values cannot be reassigned."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LanguageConfig(Strict):

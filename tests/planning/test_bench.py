@@ -202,3 +202,9 @@ def test_a_memory_limit_without_a_gpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a memory limit is for GPUs"):
         bench(TrainingConfig(), device="cpu", out=out, shape="tiny", updates=1, samples=2, memory_gib=12)
     assert not out.exists()
+
+
+def test_what_was_measured_is_not_lost_with_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written[\s\S]*clips/s"):
+        bench(TrainingConfig(), device="cpu", out=tmp_path / "file" / "b.csv", shape="tiny", updates=1, samples=2)

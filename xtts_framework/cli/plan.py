@@ -10,7 +10,7 @@ import click
 @click.command("plan")
 @click.argument("run", required=False)
 @click.option("--config", type=click.Path(path_type=Path), default="config.yaml", show_default=True)
-@click.option("--clips-per-s", type=click.FloatRange(min=0, min_open=True), help="Speed to plan with.")
+@click.option("--clips-per-s", type=click.FloatRange(min=1e-6, max=1e9), help="Speed to plan with.")
 @click.option(
     "--bench",
     "bench_file",

@@ -19,12 +19,11 @@ from xtts_framework.console import say
 from xtts_framework.data.packing import micro_batches
 from xtts_framework.errors import UserError
 from xtts_framework.model.cost import XTTS_V2_ARGS, XTTS_V2_TEXT_ROWS, Architecture, ClipSize, count_flops
-from xtts_framework.model.forward import pack_clips
 from xtts_framework.planning.bench_file import BenchRow, append_row, check_columns
 from xtts_framework.planning.peaks import peak_flops, wait_for
 from xtts_framework.planning.synthetic import synthetic_corpus
 from xtts_framework.training.device import choose_device, set_matmul_precision
-from xtts_framework.training.examples import Example, Examples
+from xtts_framework.training.examples import Example, Examples, lengths_of
 from xtts_framework.training.memory import limit_memory, use_memory
 from xtts_framework.training.optimizer import build_optimizer
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
@@ -102,6 +101,11 @@ def bench(
     tokens, audio_s = (sum(clip.tokens for clip in clips), sum(clip.utterance.duration_s for clip in clips))
     flops = count_flops(architecture, map(_size_of, clips)).training
     peak, peak_source = peak_flops(chosen, config.precision)
+    padding = _padding(
+        timed[0],
+        updater.budget.tokens,
+        padded_attention=chosen.type == "cuda" and config.precision != "bf16",
+    )
     row = BenchRow(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         device=_describe(chosen),
@@ -129,7 +133,7 @@ def bench(
         mfu_percent=_rounded(100 * flops / seconds / peak),
         peak_tflops=_rounded(peak / 1e12),
         peak_source=peak_source,
-        padding_percent=_rounded(100 * _padding(gpt, examples, timed[0], updater.budget.tokens)),
+        padding_percent=_rounded(100 * padding),
         data_wait_percent=_rounded(100 * data_wait_s / seconds),
         peak_memory_gb=_rounded(peak_memory / 1e9),
         command=command,
@@ -188,13 +192,12 @@ def _size_of(example: Example) -> ClipSize:
     return ClipSize(len(utterance.text_ids), utterance.codes, frames)
 
 
-def _padding(gpt: GPT, examples: Examples, update: Sequence[Example], token_budget: int) -> float:
-    """Share of what passes through the blocks in one update that belongs to no clip."""
-    lengths = [example.tokens for example in update]
-    passing = 0
-    for group in micro_batches(lengths, token_budget):
-        passing += len(pack_clips([examples.load(update[index]) for index in group], gpt).slots_T)
-    return 1 - sum(lengths) / passing
+def _padding(update: Sequence[Example], token_budget: int, *, padded_attention: bool) -> float:
+    """Share of the rows that attention works on in one update and that belong to no clip; all else is packed."""
+    lengths = lengths_of(update)
+    groups = [[lengths[index] for index in group] for group in micro_batches(lengths, token_budget)]
+    rows = sum(len(group) * max(group) if padded_attention else sum(group) for group in groups)
+    return 1 - sum(lengths) / rows
 
 
 def _describe(device: torch.device) -> str:

@@ -69,7 +69,7 @@ def describe_row(row: BenchRow) -> list[str]:
         f"{row.tokens_per_s:,.0f} tokens/s",
         f"MFU         {row.mfu_percent:g} % of {row.peak_tflops:g} TFLOPS ({row.peak_source}); "
         f"{row.gflop_per_clip:g} GFLOP per clip",
-        f"padding     {row.padding_percent:g} % of the tokens that pass through the model",
+        f"padding     {row.padding_percent:g} % of the rows that attention works on",
         f"data wait   {row.data_wait_percent:g} % of the time went by with reading and packing and nothing else",
         f"memory      {row.peak_memory_gb:g} GB at most, {'on the GPU' if row.cuda else 'the whole process'}",
     ]
@@ -98,20 +98,27 @@ def check_columns(file: Path) -> None:
 
 def append_row(file: Path, row: BenchRow) -> None:
     """Add one line, and the header to a new file. One write at the end of the file: earlier rows are never touched."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        lines = io.StringIO()
-        writer = csv.writer(lines, lineterminator="\n")
-        end = stream.seek(0, os.SEEK_END)
-        if end == 0:
-            writer.writerow(COLUMNS)
-        elif _last_byte(stream, end) != b"\n":
-            lines.write("\n")
-        writer.writerow(dataclasses.astuple(row))
-        stream.write(lines.getvalue().encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            lines = io.StringIO()
+            writer = csv.writer(lines, lineterminator="\n")
+            end = stream.seek(0, os.SEEK_END)
+            if end == 0:
+                writer.writerow(COLUMNS)
+            elif _last_byte(stream, end) != b"\n":
+                lines.write("\n")
+            writer.writerow(dataclasses.astuple(row))
+            stream.write(lines.getvalue().encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        measured = "\n".join(f"  {line}" for line in describe_row(row))
+        raise UserError(
+            f"{file}: the row cannot be written: {error.strerror}. Name another file with --out. Measured was:\n"
+            f"{measured}"
+        ) from error
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:

@@ -73,7 +73,7 @@ def _clock_lines(plan: RunPlan) -> Iterator[str]:
         f"{plan.epoch_updates:,.2f} updates"
     )
     yield (
-        f"1 update = {packing.tokens:,} tokens (the first), {packing.micro_batches} micro-batches of up to "
+        f"1 update = {packing.tokens:,} tokens (the first), {packing.micro_batches} micro-batch(es) of up to "
         f"{packing.token_budget:,} tokens"
     )
     ending, hours = plan.ending, "" if plan.hours is None else f" and {_time(plan.hours)}"

@@ -35,9 +35,6 @@ from xtts_framework.plugins import load_plugins
 from xtts_framework.text.vocabulary import row_count
 from xtts_framework.training.prompts import mean_prompt_frames
 
-WIDTH = 116
-PLENTY_OF_TOKENS = 32_768
-"""More at once makes no GPU faster."""
 COLUMNS = ["clip_id", "duration_s", "normalized", "split"]
 ASSUMED_STD = 0.02
 """Standard deviation with which GPT-2, and so XTTS, starts its embeddings. Source: transformers, `GPT2Config`."""

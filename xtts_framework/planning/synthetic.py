@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xtts_framework.audio.mels import BANDS
-from xtts_framework.audio.rates import HOP, SAMPLE_RATE_HZ, code_count
+from xtts_framework.audio.rates import SAMPLE_RATE_HZ, code_count, frame_count
 from xtts_framework.config import MODEL_MAX_TEXT_IDS
 from xtts_framework.training.corpus import Corpus, Utterance
 
@@ -54,7 +54,7 @@ def _utterance(index: int, dice: random.Random, text_rows: int) -> Utterance:
         duration_s=duration_s,
         text_ids=tuple(dice.randrange(text_rows) for _ in range(min(text_ids, MODEL_MAX_TEXT_IDS))),
         codes=code_count(samples),
-        mel_frames=1 + samples // HOP,
+        mel_frames=frame_count(samples),
     )
 
 
