@@ -248,6 +248,37 @@ def test_every_clip_is_computed_once_per_epoch_by_one_process_or_another(
     assert sorted(clip for share in seen for clip in share) == sorted(clips)
 
 
+def train_with_a_slow_save(prepared: Prepared, path: Path) -> None:
+    """The main process takes a second to save; each says whether that had been done when it was through."""
+    from xtts_framework.stages.train import train
+    from xtts_framework.training import loop
+
+    original = loop.save_checkpoint
+
+    def slowly(*arguments: Any) -> Path:
+        time.sleep(1)
+        folder = original(*arguments)
+        (path / f"saved {folder.name}").touch()
+        return folder
+
+    loop.save_checkpoint = slowly
+    with pytest.raises(UserError, match="unfinished"):
+        train(
+            config_with(**RECIPE | {"eval_every_steps": 1000}),
+            prepared.base,
+            RunFolder(path),
+            {DATASET: prepared.dataset},
+            device="cpu",
+            max_seconds=0,
+        )
+    assert (path / "saved step-00000002").exists()
+
+
+def test_no_process_ends_before_the_main_one_has_saved(prepared: Prepared, tmp_path: Path) -> None:
+    """torchrun kills the others half a minute after the first has ended."""
+    run(2, train_with_a_slow_save, prepared, prepared.new_run(tmp_path / "run").path)
+
+
 def train_with_a_broken_clip(prepared: Prepared, path: Path, clip: str) -> None:
     """The loss of one clip is NaN in whichever process has it."""
     from xtts_framework.stages.train import train

@@ -195,8 +195,11 @@ def test_out_of_memory_halves_the_budget_and_does_the_same_update(
     expected = World(prepared).update()[:3]
     monkeypatch.setattr(update_module, "pack_clips", SmallMemory(300))
     world = World(prepared)
+    heard: list[Budget] = []
+    world.updater.on_halved = heard.append
     assert world.update()[:3] == pytest.approx(expected, rel=1e-5)
     assert world.updater.budget.tokens <= 300
+    assert heard[-1] == world.updater.budget
     assert "out of memory" in capsys.readouterr().err
     monkeypatch.setattr(update_module, "pack_clips", SmallMemory(30))
     with pytest.raises(UserError, match="one clip of"):

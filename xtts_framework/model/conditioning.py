@@ -26,7 +26,7 @@ class PaddedMels:
     """Conditioning mels of several clips, side by side.
 
     Args:
-        values_CFM: [C, F, M] float32, zeros after each clip's frames.
+        values_CFM: [C, F, M] of the type in which the mels are stored, zeros after each clip's frames.
         real_CF: [C, F] bool, True on a clip's own frames.
         frames: number of each clip's own frames.
     """
@@ -39,7 +39,7 @@ class PaddedMels:
     def of(cls, mels: Sequence[Tensor]) -> PaddedMels:
         """Put mels [M, frames] of any floating type side by side, on their own device."""
         frames = tuple(mel.shape[1] for mel in mels)
-        values = torch.nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True).float()
+        values = torch.nn.utils.rnn.pad_sequence([mel.T for mel in mels], batch_first=True)
         real = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
         return cls(values, send(real, values.device), frames)
 
@@ -67,12 +67,13 @@ def conditioning_latents(gpt: Any, mels: Sequence[Tensor]) -> Tensor:
 
 def encode_voices(gpt: Any, mels: PaddedMels) -> Tensor:
     """`conditioning_latents` of mels that are already side by side on the model's device: [C, 32, D]."""
+    values_CFM = mels.values_CFM.float()
     if mels.is_rectangular:
-        return encode(gpt, mels.values_CFM, None)
-    if mels.values_CFM.is_cpu:
-        alone = (values_FM[:frames] for values_FM, frames in zip(mels.values_CFM, mels.frames, strict=True))
+        return encode(gpt, values_CFM, None)
+    if values_CFM.is_cpu:
+        alone = (values_FM[:frames] for values_FM, frames in zip(values_CFM, mels.frames, strict=True))
         return torch.cat([encode(gpt, values_FM[None], None) for values_FM in alone])
-    return encode(gpt, mels.values_CFM, mels.real_CF)
+    return encode(gpt, values_CFM, mels.real_CF)
 
 
 def encode(gpt: Any, mels_CFM: Tensor, real_CF: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, MODEL_MAX_TOKENS, Trai
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
 
-TRIED_TOKENS = (2 * MODEL_MAX_TOKENS, 4 * MODEL_MAX_TOKENS)
+TRIED_TOKENS = (MODEL_MAX_TOKENS, 4 * MODEL_MAX_TOKENS)
 """Memory grows in a line with tokens; two micro-batches of these sizes show how steeply."""
 MOST_TOKENS = 32_768
 """A GPU works at full speed well below this."""
@@ -71,13 +71,17 @@ def gpu_budget(config: TrainingConfig, measure: Callable[[Budget], int], room: i
 
 
 def _tokens_that_fit(measure: Callable[[Budget], int], room: int, recompute: bool) -> int:
-    """0: none of the micro-batches tried did."""
+    """0: not even the smaller of the micro-batches tried did."""
     few, many = TRIED_TOKENS
     try:
+        measure(Budget(few, recompute))  # the first one also takes what libraries keep for good
         least = measure(Budget(few, recompute))
-        per_token = max(1.0, (measure(Budget(many, recompute)) - least) / (many - few))
     except torch.OutOfMemoryError:
         return 0
+    try:
+        per_token = max(1.0, (measure(Budget(many, recompute)) - least) / (many - few))
+    except torch.OutOfMemoryError:
+        return few
     return max(0, math.floor(few + (room - least) / per_token))
 
 
@@ -85,9 +89,9 @@ def remembered_budget(file: Path, circumstances: dict[str, Any]) -> Budget | Non
     """What an earlier attempt found in the same circumstances."""
     try:
         found = read_json(file)
-    except (OSError, UserError):
+        return Budget(**found["budget"]) if found["circumstances"] == circumstances else None
+    except (OSError, UserError, KeyError, TypeError):
         return None
-    return Budget(**found["budget"]) if found["circumstances"] == circumstances else None
 
 
 def remember_budget(file: Path, circumstances: dict[str, Any], budget: Budget) -> None:

@@ -59,6 +59,10 @@ class Ranks:
             dist.all_reduce(answers, dist.ReduceOp.MAX)
         return [bool(answer) for answer in answers]
 
+    def wait_for_all(self) -> None:
+        """Until every process is here. One that ended sooner would make torchrun end the others, amid a save."""
+        self.any(False)
+
     def gather(self, value: Answer) -> list[Answer]:
         """The value of every process, by rank."""
         values: list[Any] = [value] * self.size
@@ -98,12 +102,18 @@ def join_ranks() -> Iterator[Ranks]:
     """Join the other processes that `torchrun` has started, or be alone.
 
     Raises:
-        UserError: the other processes did not come.
+        UserError: the other processes did not come, or only half of torchrun's variables are set.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Ranks()
         return
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set. Start several processes with `torchrun`; for "
+            "a single one unset WORLD_SIZE."
+        )
     rank = int(os.environ["RANK"])
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _naming_a_lost_process():
@@ -153,8 +163,10 @@ def _naming_a_lost_process() -> Iterator[None]:
     """What gloo and nccl say when the other end is gone tells a user nothing."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise UserError(
             "another process of this training has ended or cannot be reached; its own message says why.\n"
-            f"  Start the same command again: training continues from its last checkpoint. ({error})"
+            "  Start the same command again: training continues from its last checkpoint."
         ) from error

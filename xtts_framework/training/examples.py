@@ -71,7 +71,7 @@ class Examples:
         self._mask_prompt = mask_prompt
         self._speakers: dict[tuple[str, str], list[Utterance]] = defaultdict(list)
         self._places: dict[str, int] = {}
-        for utterance in corpus.utterances.values():
+        for _, utterance in sorted(corpus.utterances.items()):
             speaker = self._speakers[utterance.split, utterance.speaker]
             self._places[utterance.name] = len(speaker)
             speaker.append(utterance)

@@ -160,6 +160,7 @@ class Training:
             self.state.saved_step = self.step
         if self.ranks.is_main:
             self.write_checkpoint(full=full)
+        self.ranks.wait_for_all()
         self.timed_until = time.monotonic()
         self.slowest_save_s = max(self.slowest_save_s, self.timed_until - started)
         if full:

@@ -18,6 +18,8 @@ from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.examples import Example
 from xtts_framework.training.update import Updater
 
+ROWS_PER_FRAME = 2.5
+"""A frame of a voice prompt keeps about as much memory as the logits of so many text rows."""
 TRIED_CLIPS = 100
 """So many of the clips that take most memory for their length are tried."""
 MEL_ROOM_USED = 0.2
@@ -38,36 +40,46 @@ def use_memory(
     Args:
         updater: gets the budget.
         corpus: its mels move to the device when they fit.
-        clips: what will be trained on.
+        clips: what will be trained on, with their voice prompts.
         file: remembers the budget for the next attempt.
     Raises:
         UserError: not even the longest clip fits.
     """
     ranks = ranks or Ranks()
+    ranks.add_up(torch.zeros(1, device=device))  # what nccl itself takes is taken before anything is measured
     [too_large] = ranks.any(corpus.mel_bytes > MEL_ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
     if not too_large:
         corpus.hold_mels(device)
     say(f"features: mels ({corpus.mel_bytes / 1e6:.0f} MB) {'read from disk as needed' if too_large else 'on the GPU'}")
-    circumstances = _circumstances(config, device, ranks.size)
+    circumstances = {
+        "processes": ranks.gather(_circumstances(config, device)),
+        "mels": "on disk" if too_large else "on the GPU",
+    }
     budget = ranks.from_main(lambda: remembered_budget(file, circumstances) if file else None)
     if budget is None:
-        costliest = sorted(clips, key=lambda clip: -clip.text_targets / clip.tokens)[:TRIED_CLIPS]
+        costliest = sorted(clips, key=_memory_per_token, reverse=True)[:TRIED_CLIPS]
         room = int(ROOM_USED * (free_bytes(device) - updater.bytes_to_come))
         found = ranks.gather(gpu_budget(config, lambda budget: updater.measure_peak(costliest, budget), room))
         budget = Budget(min(one.tokens for one in found), any(one.recompute for one in found))
-        if file and ranks.is_main:
-            remember_budget(file, circumstances, budget)
     updater.budget = budget
+    if file is not None and ranks.is_main:
+        remember_budget(file, circumstances, budget)
+        updater.on_halved = lambda halved: remember_budget(file, circumstances, halved)
 
 
-def _circumstances(config: TrainingConfig, device: torch.device, processes: int) -> dict[str, Any]:
+def _memory_per_token(example: Example) -> float:
+    """What an example keeps besides its tokens, roughly: see `model/cost.py`."""
+    frames = len(range(*example.prompt_frames.indices(example.prompt.mel_frames)))
+    return (ROWS_PER_FRAME * frames + example.text_targets) / example.tokens
+
+
+def _circumstances(config: TrainingConfig, device: torch.device) -> dict[str, Any]:
     """All that decides how much fits, for one model, one recipe and one freezing plan."""
     properties = torch.cuda.get_device_properties(device)
     return {
         "device": properties.name,
         "memory": properties.total_memory,
         "memory_fraction": torch.cuda.get_per_process_memory_fraction(device),
-        "processes": processes,
         "torch": torch.__version__,
         "compile": config.compile,
         "micro_batch_tokens": config.micro_batch_tokens,

@@ -32,7 +32,7 @@ from xtts_framework.training.listeners import Console, MetricsFile, NobodyListen
 from xtts_framework.training.loop import Training
 from xtts_framework.training.memory import use_memory
 from xtts_framework.training.optimizer import build_optimizer, restore_optimizer
-from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
+from xtts_framework.training.sampling import MAIN_POOL, Pool, Sample, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
 from xtts_framework.training.state import TrainingState
 from xtts_framework.training.stopping import StopRequest
@@ -141,7 +141,7 @@ def set_up_training(
     )
     updater = Updater(gpt, optimizer, examples, config, device, ranks=ranks)
     if device.type == "cuda":
-        drawn = [examples.for_evaluation(clip) for clip in inputs.corpus.of("train")]
+        drawn = [examples.for_training(Sample(clip.name, 0)) for clip in inputs.corpus.of("train")]
         use_memory(updater, inputs.corpus, drawn, config, device, ranks, checkpoints / BUDGET_FILE)
     for line in decision_lines(inputs.config, inputs.corpus, device, ranks, updater.budget, inputs.plan, counts):
         say(line)

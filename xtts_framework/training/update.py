@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,7 +64,7 @@ class Updater:
     Args:
         gpt: coqui's GPT on `device`.
         ranks: this process among those that train together.
-        budget: through the device at once; halved for good when the device runs out of memory.
+        budget: through the device at once; halved for good when the device runs out of memory, which `on_halved` hears.
 
     `data_wait_s` counts the seconds of reading and packing in which the device had nothing else to do. On a GPU it is
     an upper bound: a preparation counts in full when the GPU has finished before it.
@@ -82,6 +82,7 @@ class Updater:
         budget: Budget | None = None,
     ) -> None:
         self.budget = budget or cpu_budget(config)
+        self.on_halved: Callable[[Budget], None] = lambda budget: None
         self.data_wait_s = 0.0
         self._gpt = gpt
         self._optimizer = optimizer
@@ -164,7 +165,7 @@ class Updater:
     def bytes_to_come(self) -> int:
         """Gradients and optimizer state that are not there yet."""
         gradients = sum(parameter.nbytes for parameter in self._parameters)
-        return gradients + 2 * gradients - optimizer_bytes(self._optimizer)
+        return 3 * gradients - optimizer_bytes(self._optimizer)
 
     def _gradients_of_all(self, examples: Sequence[Example], number: int) -> ClipLosses | None:
         """This process's losses; None: some process is out of memory, and what this one holds is let go."""
@@ -223,6 +224,7 @@ class Updater:
             )
         self.budget = replace(self.budget, tokens=max(self.budget.tokens // 2, longest))
         say(f"out of memory: {self.budget.tokens} tokens at once from here on; the update is done again")
+        self.on_halved(self.budget)
 
     def _zeros(self, length: int) -> Tensor:
         return torch.zeros(length, dtype=torch.float64, device=self._device)
