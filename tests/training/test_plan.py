@@ -34,13 +34,13 @@ from xtts_framework.planning.plan import (
     Speed,
     average_clip,
     guide_row,
-    mix,
     movement,
     plan_run,
+    pools_of_plan,
 )
 from xtts_framework.plugins import FreezingPlan, load_plugins
 from xtts_framework.text.tokenizer import XttsTokenizer
-from xtts_framework.training.ending import find_ending
+from xtts_framework.training.ending import Mixture, find_ending
 from xtts_framework.training.prompts import mean_prompt_frames, training_prompt
 from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
@@ -139,7 +139,7 @@ def test_an_end_in_epochs_is_where_the_sampler_gets_there(shares: list[float], m
     while sampler.drawn[MAIN_POOL] < max_epochs * 37:
         sampler.take(6)
         updates += 1
-    ending = find_ending(config, mix(datasets))
+    ending = find_ending(config, Mixture.of(pools_of_plan(datasets)))
     assert (ending.update, ending.step, ending.reason) == (updates, 3 * updates, f"max_epochs {max_epochs}")
     assert ending.epochs == pytest.approx(sampler.drawn[MAIN_POOL] / 37, abs=1 / 37)
 

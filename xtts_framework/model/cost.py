@@ -44,6 +44,8 @@ PERCEIVER_LAYERS, PERCEIVER_HEADS, PERCEIVER_WIDTH = 2, 8, 512
 """Layers and heads of the perceiver, and channels of all its heads together. Source: coqui-tts 0.28.0."""
 FP32, BF16 = 4, 2
 """Bytes of a number."""
+MOST_TOKENS = 32_768
+"""A GPU works at full speed with fewer tokens at once than this."""
 ROOM_USED = 0.93
 """Share of a GPU's room that can be planned for; the rest is lost between the pieces."""
 

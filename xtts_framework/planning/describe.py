@@ -8,11 +8,10 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from xtts_framework.model.cost import MOST_TOKENS
 from xtts_framework.planning.plan import GUIDE_TABLE, RunPlan
 
 WIDTH = 116
-PLENTY_OF_TOKENS = 32_768
-"""More at once makes no GPU faster."""
 
 
 def describe_plan(plan: RunPlan) -> Iterator[str]:
@@ -146,7 +145,7 @@ def _memory_lines(plan: RunPlan) -> Iterator[str]:
 def _tokens(tokens: int, plan: RunPlan) -> str:
     if tokens < plan.clip.longest_tokens:
         return "too small"
-    if tokens > PLENTY_OF_TOKENS:
+    if tokens > MOST_TOKENS:
         return "plenty"
     digits = 10 ** max(0, math.floor(math.log10(tokens)) - 1)
     return f"{tokens // digits * digits:,}"

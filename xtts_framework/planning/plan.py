@@ -25,8 +25,8 @@ from xtts_framework.model.cost import (
 )
 from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.ending import Ending, Mixture, find_ending
-from xtts_framework.training.sampling import MAIN_POOL, Pool, Sampler
-from xtts_framework.training.schedule import GUIDE_BATCH_SIZE, Clock, MultiStep
+from xtts_framework.training.sampling import Pool, Sampler, pools_of
+from xtts_framework.training.schedule import Clock, MultiStep, batch_size_warning
 
 GUIDE_STEPS = 50_000
 """Source: quick-start guide, "Aim for at least 50k training steps for good quality"."""
@@ -109,11 +109,10 @@ def guide_row(clips: int) -> GuideRow:
 # Time
 
 
-def mix(datasets: Sequence[PlannedDataset]) -> Mixture:
-    return Mixture(
-        clips=sum(len(dataset.clips) for dataset in datasets if dataset.share is None),
-        share=1.0 - sum(dataset.share or 0.0 for dataset in datasets),
-    )
+def pools_of_plan(datasets: Sequence[PlannedDataset]) -> dict[str, Pool]:
+    """What the training will draw its samples from."""
+    clips = {dataset.name: [clip.name for clip in dataset.clips] for dataset in datasets}
+    return pools_of(clips, {dataset.name: dataset.share for dataset in datasets})
 
 
 def movement(schedule: MultiStep, clock: Clock, step: int) -> float:
@@ -209,7 +208,7 @@ class MeanClip:
 
 
 def average_clip(datasets: Sequence[PlannedDataset], architecture: Architecture) -> MeanClip:
-    mixture = mix(datasets)
+    mixture = Mixture.of(pools_of_plan(datasets))
     shares = [
         mixture.share / mixture.clips if dataset.share is None else dataset.share / len(dataset.clips)
         for dataset in datasets
@@ -234,13 +233,7 @@ def average_clip(datasets: Sequence[PlannedDataset], architecture: Architecture)
 def first_update(datasets: Sequence[PlannedDataset], config: TrainingConfig) -> list[PlannedClip]:
     """The samples of the first update, as the trainer's sampler draws them."""
     clips = {clip.name: clip for dataset in datasets for clip in dataset.clips}
-    main = [clip.name for dataset in datasets if dataset.share is None for clip in dataset.clips]
-    replay = {
-        dataset.name: Pool([clip.name for clip in dataset.clips], dataset.share)
-        for dataset in datasets
-        if dataset.share is not None
-    }
-    sampler = Sampler({MAIN_POOL: Pool(main), **replay}, config.seed)
+    sampler = Sampler(pools_of_plan(datasets), config.seed)
     return [clips[sample.clip] for sample in sampler.take(config.batch_size * config.grad_accum)]
 
 
@@ -405,7 +398,11 @@ def plan_run(
         new_rows: how many of those are new.
         plan: what is frozen.
     """
-    clock, schedule, mixture = Clock(config.batch_size, config.grad_accum), MultiStep.of(config), mix(datasets)
+    clock, schedule, mixture = (
+        Clock(config.batch_size, config.grad_accum),
+        MultiStep.of(config),
+        Mixture.of(pools_of_plan(datasets)),
+    )
     ending = find_ending(config, mixture)
     samples = ending.step * clock.batch_size
     moved = movement(schedule, clock, ending.step)
@@ -517,11 +514,8 @@ def _warnings(
         yield (
             f"short: it ends at step {ending.step:,} ({ending.reason}); the guide aims for at least {GUIDE_STEPS:,}."
         )
-    if config.batch_size != GUIDE_BATCH_SIZE:
-        yield (
-            f"batch_size is {config.batch_size}, not {GUIDE_BATCH_SIZE}: one step is another number of samples, and so "
-            "the milestones move. For memory use micro_batch_tokens instead."
-        )
+    if warning := batch_size_warning(config.batch_size):
+        yield warning
     if not any(dataset.eval_clips for dataset in datasets):
         yield "no evaluation clip: no checkpoint could be chosen, so the training will not start. Raise eval_min."
     if free_disk is not None and free_disk < disk.run:

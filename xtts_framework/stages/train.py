@@ -12,10 +12,11 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.training.attempts import only_trainer, recorded_attempt
-from xtts_framework.training.briefing import mixture_of, start_lines
+from xtts_framework.training.briefing import start_lines
+from xtts_framework.training.corpus import training_pools
 from xtts_framework.training.device import choose_device, describe_device
 from xtts_framework.training.distributed import join_ranks
-from xtts_framework.training.ending import find_ending
+from xtts_framework.training.ending import Mixture, find_ending
 from xtts_framework.training.loop import Training
 from xtts_framework.training.resume import ATTEMPTS_FILE, find_start
 from xtts_framework.training.setup import Inputs, read_inputs, set_up_training
@@ -96,7 +97,7 @@ def _run(training: Training, inputs: Inputs, device: str) -> str:
     description = {
         "fingerprint": inputs.fingerprint,
         "first_step": training.step,
-        "last_step": find_ending(training.config, mixture_of(inputs.config, inputs.corpus)).step,
+        "last_step": find_ending(training.config, Mixture.of(training_pools(inputs.config, inputs.corpus))).step,
         "batch_size": training.config.batch_size,
         "precision": training.config.precision,
         "device": device,

@@ -11,11 +11,11 @@ from xtts_framework.model.freezing import BLOCKS, FreezingCounts
 from xtts_framework.plugins import FreezingPlan
 from xtts_framework.training.budget import Budget
 from xtts_framework.training.checkpoint import Checkpoint
-from xtts_framework.training.corpus import Corpus
+from xtts_framework.training.corpus import Corpus, training_pools
 from xtts_framework.training.device import describe_device
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.ending import Ending, Mixture, find_ending
-from xtts_framework.training.schedule import GUIDE_BATCH_SIZE, Clock, MultiStep
+from xtts_framework.training.schedule import Clock, MultiStep, batch_size_warning
 
 PRECISION_REASONS = {
     "fp32": "as in the guide; TF32 matmuls where the device has them",
@@ -66,26 +66,14 @@ def decision_lines(
         evaluated = len(corpus.of("eval", name))
         yield f"dataset {name}: {len(clips)} training clips ({hours:.2f} h), {evaluated} eval clips; {part}"
     yield from freezing_lines(plan, counts)
-    mixture = mixture_of(config, corpus)
+    mixture = Mixture.of(training_pools(config, corpus))
     yield (
         f"clock: 1 step = {clock.batch_size} samples, 1 update = {clock.grad_accum} steps = {clock.update_samples} "
         f"samples; 1 epoch = {mixture.epoch_samples / clock.update_samples:.2f} updates"
     )
-    if training.batch_size != GUIDE_BATCH_SIZE:
-        yield (
-            f"warning: batch_size is {training.batch_size}, not {GUIDE_BATCH_SIZE}: one step is another number of "
-            "samples, and so the milestones move. For memory use micro_batch_tokens instead."
-        )
+    if warning := batch_size_warning(training.batch_size):
+        yield f"warning: {warning}"
     yield from _schedule_lines(training, clock, find_ending(training, mixture))
-
-
-def mixture_of(config: TrainConfig, corpus: Corpus) -> Mixture:
-    """How this training's samples are divided among its datasets."""
-    uses = config.datasets
-    return Mixture(
-        clips=sum(len(corpus.of("train", name)) for name, use in uses.items() if use.share is None),
-        share=1 - sum(use.share or 0.0 for use in uses.values()),
-    )
 
 
 def freezing_lines(plan: FreezingPlan, counts: FreezingCounts) -> Iterator[str]:

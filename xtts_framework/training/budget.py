@@ -16,11 +16,10 @@ import torch
 from xtts_framework.config import CPU_MICRO_BATCH_TOKENS, MODEL_MAX_TOKENS, TrainingConfig
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
+from xtts_framework.model.cost import MOST_TOKENS
 
 TRIED_TOKENS = (MODEL_MAX_TOKENS, 4 * MODEL_MAX_TOKENS)
 """Memory grows in a line with tokens; two micro-batches of these sizes show how steeply."""
-MOST_TOKENS = 32_768
-"""A GPU works at full speed well below this."""
 FEWEST_TOKENS_STORED = 4096
 """With room for fewer tokens than this, recomputing blocks costs a GPU less than such small micro-batches do."""
 

@@ -19,6 +19,7 @@ from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
 from xtts_framework.model.forward import CONDITIONING_LATENTS, MEL_BANDS
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer
+from xtts_framework.training.sampling import Pool, pools_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,6 +156,12 @@ def read_corpus(
         manifests = ", ".join(str(folder.manifest) for folder in datasets.values())
         raise UserError(f"{manifests}: no evaluation clip, so no checkpoint could be chosen. Raise eval_min.")
     return corpus
+
+
+def training_pools(config: TrainConfig, corpus: Corpus) -> dict[str, Pool]:
+    """What this training draws its samples from."""
+    clips = {name: [clip.name for clip in corpus.of("train", name)] for name in config.datasets}
+    return pools_of(clips, {name: use.share for name, use in config.datasets.items()})
 
 
 def _read_dataset(

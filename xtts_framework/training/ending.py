@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from xtts_framework.config import TrainingConfig
+from xtts_framework.training.sampling import MAIN_POOL, Pool
 from xtts_framework.training.schedule import Clock
 
 
@@ -21,6 +23,10 @@ class Mixture:
 
     clips: int
     share: float
+
+    @classmethod
+    def of(cls, pools: Mapping[str, Pool]) -> Mixture:
+        return cls(len(pools[MAIN_POOL].clips), share=1.0 - sum(pool.share or 0.0 for pool in pools.values()))
 
     @property
     def epoch_samples(self) -> float:

@@ -32,6 +32,18 @@ class Pool:
     share: float | None = None
 
 
+def pools_of(clips: Mapping[str, Sequence[str]], shares: Mapping[str, float | None]) -> dict[str, Pool]:
+    """The datasets without a share as one pool, each replay dataset as its own.
+
+    Args:
+        clips: training clips of each dataset.
+        shares: of each dataset; None: part of every epoch.
+    """
+    main = [clip for name, share in shares.items() if share is None for clip in clips[name]]
+    replay = {name: Pool(clips[name], share) for name, share in shares.items() if share is not None}
+    return {MAIN_POOL: Pool(main), **replay}
+
+
 @dataclass(frozen=True)
 class Sample:
     """One draw: clip `clip`, in the epoch of its own pool."""

@@ -12,6 +12,16 @@ GUIDE_BATCH_SIZE = 4
 """Samples of a step for which the guide's milestones are meant."""
 
 
+def batch_size_warning(batch_size: int) -> str | None:
+    """What another batch size than the guide's does to the milestones."""
+    if batch_size == GUIDE_BATCH_SIZE:
+        return None
+    return (
+        f"batch_size is {batch_size}, not {GUIDE_BATCH_SIZE}: one step is another number of samples, and so the "
+        "milestones move. For memory use micro_batch_tokens instead."
+    )
+
+
 @dataclass(frozen=True)
 class Clock:
     """One clock, `samples_seen`; everything else is derived from it.

@@ -22,7 +22,7 @@ from xtts_framework.text.vocabulary import language_rows, read_vocab
 from xtts_framework.training.average import MovingAverage
 from xtts_framework.training.briefing import decision_lines
 from xtts_framework.training.checkpoint import MODEL_FILE, OPTIMIZER_FILE, Checkpoint
-from xtts_framework.training.corpus import Corpus, read_corpus
+from xtts_framework.training.corpus import Corpus, read_corpus, training_pools
 from xtts_framework.training.device import check_compiler, set_matmul_precision
 from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.evaluation import Evaluator
@@ -32,7 +32,7 @@ from xtts_framework.training.listeners import Console, MetricsFile, NobodyListen
 from xtts_framework.training.loop import Training
 from xtts_framework.training.memory import use_memory
 from xtts_framework.training.optimizer import build_optimizer, restore_optimizer
-from xtts_framework.training.sampling import MAIN_POOL, Pool, Sample, Sampler
+from xtts_framework.training.sampling import Sample, Sampler
 from xtts_framework.training.schedule import Clock, MultiStep
 from xtts_framework.training.state import TrainingState
 from xtts_framework.training.stopping import StopRequest
@@ -151,7 +151,7 @@ def set_up_training(
         config=config,
         clock=clock,
         schedule=MultiStep.of(config),
-        sampler=Sampler(_pools(inputs), config.seed, state.sampler),
+        sampler=Sampler(training_pools(inputs.config, inputs.corpus), config.seed, state.sampler),
         examples=examples,
         evaluator=Evaluator(inputs.corpus.of("eval"), examples, config, device, ranks, updater),
         updater=updater,
@@ -191,15 +191,6 @@ def _build_model(inputs: Inputs, checkpoint: Checkpoint | None) -> GPT:
     if training.new_token_lr_scale != 1 and rows > base_rows:
         split_new_rows(gpt, base_rows)
     return gpt
-
-
-def _pools(inputs: Inputs) -> dict[str, Pool]:
-    """The datasets without a share as one pool, each replay dataset as its own."""
-    uses = inputs.config.datasets
-    clips = {name: [clip.name for clip in inputs.corpus.of("train", name)] for name in uses}
-    main = [clip for name, use in uses.items() if use.share is None for clip in clips[name]]
-    replay = {name: Pool(clips[name], use.share) for name, use in uses.items() if use.share is not None}
-    return {MAIN_POOL: Pool(main), **replay}
 
 
 def _register_listeners(inputs: Inputs, start_step: int) -> MetricsFile:
