@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xtts_framework.audio.reading import BLOCK_VALUES, count_missing_bytes, probe_audio, read_audio
+from xtts_framework.audio.reading import BLOCK_VALUES, probe_audio, read_audio
 from xtts_framework.errors import UserError
 
 
 def write_noise(path: Path, samples: int = 4410, *, rate_hz: int = 22050, channels: int = 1, subtype: str = "") -> None:
     noise = np.random.default_rng(samples).uniform(-0.5, 0.5, (samples, channels))
     soundfile.write(path, noise, rate_hz, subtype=subtype or None)
-
-
-def missing_bytes(path: Path) -> int:
-    with path.open("rb") as stream:
-        return count_missing_bytes(stream.fileno())
 
 
 def test_samples_at_the_wanted_rate_are_those_in_the_file(tmp_path: Path) -> None:
@@ -88,36 +80,3 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.array([0.1, np.nan, 0.1]), 22050, subtype="FLOAT")
     with pytest.raises(UserError, match="NaN or infinite"):
         read_audio(tmp_path / "a.wav")
-
-
-@pytest.fixture(scope="module")
-def whole_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    write_noise(folder / "a.wav", 500, subtype="PCM_16")
-    write_noise(folder / "a.aiff", 500, subtype="PCM_16")
-    return folder
-
-
-@given(name=st.sampled_from(["a.wav", "a.aiff"]), missing=st.integers(0, 1000))
-def test_every_missing_byte_of_sound_is_noticed(whole_files: Path, name: str, missing: int) -> None:
-    content = (whole_files / name).read_bytes()
-    cut = whole_files / f"cut-{os.getpid()}-{name}"
-    cut.write_bytes(content[: len(content) - missing])
-    assert missing_bytes(cut) == missing
-
-
-def test_a_length_that_a_pipe_could_not_know_is_not_missing(tmp_path: Path) -> None:
-    write_noise(tmp_path / "a.wav", 500, subtype="PCM_16")
-    content = bytearray((tmp_path / "a.wav").read_bytes())
-    for length in (0xFFFFFFFF, 0x7FFFFFFF - 36):
-        content[40:44] = length.to_bytes(4, "little")
-        (tmp_path / "piped.wav").write_bytes(content)
-        assert missing_bytes(tmp_path / "piped.wav") == 0
-        assert len(read_audio(tmp_path / "piped.wav")) == 500
-
-
-def test_bytes_after_the_sound_are_no_damage(tmp_path: Path) -> None:
-    write_noise(tmp_path / "a.wav", 501, subtype="PCM_U8")
-    with (tmp_path / "a.wav").open("ab") as stream:
-        stream.write(b"LIST\x04\0\0\0INFO")
-    assert missing_bytes(tmp_path / "a.wav") == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtts_framework.data.metadata import MetadataRow, parse_metadata, read_metadata, split_fields
+from xtts_framework.data.metadata import MetadataRow, join_fields, parse_metadata, read_metadata, split_fields
 from xtts_framework.errors import UserError
 
 SOURCE = Path("metadata.csv")
@@ -134,3 +134,21 @@ def test_missing_and_empty_files_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("\n \n")
     with pytest.raises(UserError, match="has no rows"):
         read_metadata(tmp_path / "metadata.csv")
+
+
+FIELD_TEXT = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20).map(str.strip)
+
+
+@given(st.lists(FIELD_TEXT, min_size=1, max_size=4))
+def test_fields_that_are_joined_come_apart_again(fields: list[str]) -> None:
+    assert split_fields(join_fields(fields)) == fields
+
+
+def test_a_line_break_cannot_be_joined() -> None:
+    with pytest.raises(ValueError, match="must be on one line"):
+        join_fields(["a.wav", "two\nlines"])
+
+
+def test_a_recording_may_be_named() -> None:
+    rows = parse("audio_file|text|recording\na.wav|ሰላም|interview 1\n")
+    assert rows == [MetadataRow(2, "a.wav", "ሰላም", "", "interview 1")]

@@ -5,17 +5,19 @@ Array names carry their shape: S samples, C channels.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
+from xtts_framework.audio.containers import end_of_id3, promises_samples
 from xtts_framework.audio.rates import SAMPLE_RATE_HZ
 from xtts_framework.errors import UserError
 
@@ -23,13 +25,9 @@ Samples = npt.NDArray[np.float32]
 
 BLOCK_VALUES = 2**20
 """Samples times channels decoded at once: memory stays bounded however long a recording is."""
-
-BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}
-"""Containers of WAV and AIFF files, which consist of chunks: four letters, a length, that many bytes."""
-SOUND_CHUNKS = (b"data", b"SSND")
-UNKNOWN_LENGTH = 0x7FFF0000
-"""Lengths from here on mean "until the end of the file": programs write them that write into a pipe."""
-MAX_CHUNKS = 1000
+PIPED_BYTES = 2**16
+UNKNOWN_SAMPLES = 2**62
+"""libsndfile promises more than this of a recording whose header does not say how long it is."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def read_audio(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
         UserError: no such file, libsndfile cannot decode it, or a sample is NaN or infinite.
     """
     try:
-        with soundfile.SoundFile(path) as sound:
+        with path.open("rb") as stream, open_sound(stream.fileno()) as sound:
             recorded_hz = sound.samplerate
             blocks_S: list[Samples] = [block_SC.mean(axis=1) for block_SC in decode_blocks(sound)]
     except (soundfile.SoundFileError, OSError) as error:
@@ -88,6 +86,31 @@ def probe_audio(path: Path) -> AudioProperties:
     return AudioProperties(header.frames, header.samplerate, header.channels)
 
 
+@contextlib.contextmanager
+def open_sound(file_descriptor: int) -> Iterator[soundfile.SoundFile]:
+    """Open a recording from its first byte, to be decoded once from beginning to end.
+
+    libsndfile guesses how long an MP3 file without a length header is, and decodes no more than that; from a pipe, it
+    decodes whatever there is.
+
+    Raises:
+        soundfile.SoundFileError: not a format of libsndfile.
+    """
+    os.lseek(file_descriptor, 0, os.SEEK_SET)
+    with _ForwardSound(file_descriptor, closefd=False) as sound:
+        guessed = sound.format == "MP3" and not promises_samples(file_descriptor)
+        if not guessed:
+            yield sound
+    if guessed:
+        with _piping(file_descriptor) as pipe, _ForwardSound(pipe, closefd=False) as sound:
+            yield sound
+
+
+def promised_samples(sound: soundfile.SoundFile) -> int:
+    """Samples per channel that the header promises; 0 when it does not say."""
+    return sound.frames if sound.frames < UNKNOWN_SAMPLES else 0
+
+
 def decode_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
     """Yield float32 [samples, channels], a bounded number at a time, until the sound ends.
 
@@ -99,24 +122,32 @@ def decode_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
         yield block_SC
 
 
-def count_missing_bytes(file_descriptor: int) -> int:
-    """How many bytes of sound the header of a WAV or AIFF file promises beyond the end of the file.
+class _ForwardSound(soundfile.SoundFile):  # type: ignore[misc]
+    """Without the seek that soundfile does after every read, which a FLAC file of unknown length does not survive."""
 
-    libsndfile reads what is there and says nothing. 0 for a whole file, other formats and lengths marked as unknown.
-    """
-    size = os.fstat(file_descriptor).st_size
-    order = BYTE_ORDERS.get(os.pread(file_descriptor, 4, 0))
-    position = 12
-    for _ in range(MAX_CHUNKS):
-        chunk = os.pread(file_descriptor, 8, position)
-        if order is None or len(chunk) < 8:
-            return 0
-        length = int.from_bytes(chunk[4:], order)
-        end = position + len(chunk) + length
-        if chunk[:4] in SOUND_CHUNKS:
-            return max(0, end - size) if length < UNKNOWN_LENGTH else 0
-        position = end + length % 2
-    return 0
+    def seekable(self) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def _piping(file_descriptor: int) -> Iterator[int]:
+    """Yield a pipe that delivers a file from the end of its ID3 tag on."""
+    source, sink = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(file_descriptor, sink))
+    feeder.start()
+    try:
+        yield source
+    finally:
+        os.close(source)
+        feeder.join()
+
+
+def _feed(file_descriptor: int, sink: int) -> None:
+    position = end_of_id3(file_descriptor)
+    with contextlib.suppress(BrokenPipeError), open(sink, "wb") as pipe:
+        while block := os.pread(file_descriptor, PIPED_BYTES, position):
+            pipe.write(block)
+            position += len(block)
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

@@ -22,6 +22,7 @@ COLUMNS = {
     "normalized": "normalized",
     "speaker_name": "speaker",
     "speaker": "speaker",
+    "recording": "recording",
 }
 """Names a header may use. Other columns, coqui's `emotion_name` for example, are read over."""
 WITHOUT_HEADER = ("file", "text", "normalized")
@@ -42,6 +43,7 @@ class MetadataRow:
         file: as written.
         text: what is spoken, as written, without surrounding spaces.
         speaker: "" when not given.
+        recording: what the clip was cut from; "" when not given.
         fault: why the line cannot be understood, the line itself and what to do, on three lines; "" when it can.
     """
 
@@ -49,6 +51,7 @@ class MetadataRow:
     file: str
     text: str
     speaker: str
+    recording: str = ""
     fault: str = ""
 
 
@@ -103,6 +106,20 @@ def split_fields(line: str) -> list[str]:
     return fields
 
 
+def join_fields(fields: Sequence[str]) -> str:
+    """A line of metadata; `split_fields` takes it apart again, but for spaces around a field.
+
+    Raises:
+        ValueError: a field with a line break, which no line can hold.
+    """
+    if any(LINE_END.search(field) for field in fields):
+        raise ValueError(f"a field of the metadata must be on one line, found {fields!r}")
+    return "|".join(
+        '"{}"'.format(field.replace('"', '""')) if "|" in field or field.lstrip().startswith('"') else field
+        for field in fields
+    )
+
+
 def describe_faults(rows: Sequence[MetadataRow], source: Path) -> str:
     """The first few faulty rows with their lines and what to do about them, for a person."""
     faults = [row for row in rows if row.fault]
@@ -134,7 +151,7 @@ def _read_row(number: int, line: str, header: tuple[str, ...] | None) -> Metadat
         return MetadataRow(number, fields[0], "", "", fault=_explain_field_count(line, expected, len(fields)))
     values: Mapping[str, str] = dict(zip(header or WITHOUT_HEADER, fields, strict=False))
     text = values.get("normalized") or values["text"]
-    return MetadataRow(number, values["file"], text, values.get("speaker", ""))
+    return MetadataRow(number, values["file"], text, values.get("speaker", ""), values.get("recording", ""))
 
 
 def _explain_field_count(line: str, expected: tuple[int, ...], found: int) -> str:
