@@ -52,6 +52,32 @@ class LanguageConfig(Strict):
     )
 
 
+Severity = Literal["reject", "warn", "ignore"]
+"""What a finding means for its clip: it does not train, it trains and warnings.csv names it, or nobody looks."""
+EDGES = "a voice learns silence where it hears it"
+
+
+class SeverityConfig(Strict):
+    """What becomes of a clip with a finding: `reject`, `warn` or `ignore`. Codes not listed here always reject."""
+
+    low_sample_rate: Severity = Field("reject", description="Below `min_sample_rate_hz`.")
+    mostly_silent: Severity = Field("reject", description="Less speech than `min_speech_share`.")
+    leading_silence: Severity = Field("warn", description="Starts with more than `max_edge_silence_s` of silence.")
+    trailing_silence: Severity = Field("warn", description="Ends with more than `max_edge_silence_s` of silence.")
+    clipped: Severity = Field("warn", description="More than `max_clipped_share` of the samples are cut off.")
+    low_level: Severity = Field("warn", description="Speech is below `min_level_dbfs`.")
+    noisy: Severity = Field("warn", description="Speech is less than `min_speech_over_noise_db` above the noise.")
+    dc_offset: Severity = Field("warn", description="Samples lie off centre by more than `max_dc_offset`.")
+    channels_differ: Severity = Field("warn", description="Channels differ by more than `max_channel_difference`.")
+    length_mismatch: Severity = Field(
+        "reject", description="Nobody says so much, or so little: `min_` and `max_characters_per_s`."
+    )
+    unusual_speed: Severity = Field("warn", description="Beyond `max_speed_deviation` of the speaker's usual speed.")
+    digits_left: Severity = Field("warn", description="Digits that the language pack left in the text.")
+    duplicate_text: Severity = Field("warn", description="The text of an earlier clip of the same speaker.")
+    uneven_durations: Severity = Field("warn", description="The same text, `max_duration_ratio` times as long.")
+
+
 class ValidationConfig(Strict):
     """What a clip must be to enter the manifest. Every refusal is written to rejects.csv with a reason."""
 
@@ -67,6 +93,76 @@ class ValidationConfig(Strict):
     min_sample_rate_hz: int = Field(
         16000, gt=0, description="Lowest sample rate, Hz. Source: below it, speech above 8 kHz is lost for good."
     )
+    min_speech_share: float = Field(
+        0.2, ge=0, le=1, description=f"Least share of a clip that is speech, by energy. Source: ours; {EDGES}."
+    )
+    max_edge_silence_s: float = Field(
+        1.0, gt=0, description=f"Most silence before, and after, the speech, seconds. Source: ours; {EDGES}."
+    )
+    max_clipped_share: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="Most samples in a row at full scale, share of all. Source: ours; one in a thousand is audible.",
+    )
+    min_level_dbfs: float = Field(
+        -40.0,
+        le=0,
+        description="Lowest RMS of the speech, dB below full scale. Source: ours; spoken audio is mixed to about -23.",
+    )
+    min_speech_over_noise_db: float = Field(
+        15.0,
+        ge=0,
+        description="Least distance from the noise floor to the speech, dB. Source: ours; clean recordings have 30.",
+    )
+    max_dc_offset: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Largest mean sample, share of full scale. Source: ours; sound cards stay below 0.01.",
+    )
+    max_channel_difference: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="RMS of what channels do not share, relative to their own: 0.7 for two unrelated ones. "
+        "Source: ours; channels are averaged, and what differs is blurred.",
+    )
+    min_characters_per_s: float = Field(
+        1.0,
+        ge=0,
+        description="Least text, normalised characters per second of speech. Source: ours.",
+    )
+    max_characters_per_s: float = Field(
+        40.0,
+        gt=0,
+        description="Most text, normalised characters per second of speech. Source: ours.",
+    )
+    max_speed_deviation: float = Field(
+        5.0,
+        gt=0,
+        description="Farthest from a speaker's median characters per second, in standard deviations estimated from the "
+        "median deviation. Source: ours; one in two million, were speed normally distributed.",
+    )
+    max_duration_ratio: float = Field(
+        2.0,
+        ge=1,
+        description="Longest to shortest recording of one text by one speaker. Source: ours; nobody halves the speed.",
+    )
+    min_clips: int = Field(
+        500, ge=0, description=f"Fewer clips to train on are a warning. Source: {GUIDE}, its smallest dataset."
+    )
+    min_minutes: float = Field(
+        60.0, ge=0, description="Less speech to train on is a warning, minutes. Source: ours; a language takes hours."
+    )
+    max_share_of_one: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="A speaker, or a recording, with more of the speech than this, beside others, is a warning. "
+        "Source: ours.",
+    )
+    severity: SeverityConfig = Field(default_factory=SeverityConfig, description="What a finding means for its clip.")
     eval_fraction: float = Field(0.05, ge=0, lt=1, description="Share of the accepted clips held out for evaluation.")
     eval_min: int = Field(20, ge=1, description="At least this many evaluation clips (but never more than half).")
     eval_max: int = Field(500, ge=1, description="At most this many evaluation clips.")

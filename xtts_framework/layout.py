@@ -27,8 +27,21 @@ class DatasetFolder:
         return self.path / "rejects.csv"
 
     @property
+    def warnings(self) -> Path:
+        return self.path / "warnings.csv"
+
+    @property
     def validation(self) -> Path:
         return self.path / "validation.json"
+
+    @property
+    def validation_page(self) -> Path:
+        return self.path / "validation.html"
+
+    @property
+    def sides(self) -> Path:
+        """Which clip is held out and which trains, over all versions of the dataset. Never a declared output."""
+        return self.path / "split.parquet"
 
     @property
     def features(self) -> Path:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtts_framework.config import ValidationConfig
 from xtts_framework.data.manifest import name_clips
-from xtts_framework.data.splitting import name_group, split_clips
+from xtts_framework.data.sides import Sides, read_sides, write_sides
+from xtts_framework.data.splitting import Split, name_recording, split_clips
 from xtts_framework.errors import UserError
 
 WANTED = ValidationConfig()
@@ -27,8 +30,32 @@ def segments(recordings: int, each: int) -> tuple[list[str], list[str]]:
     return files, [f"text of {file}" for file in files]
 
 
+def clips_of(
+    files: list[str], texts: list[str], recordings: list[str] | None = None, speakers: list[str] | None = None
+) -> pl.DataFrame:
+    """Clips as validation has measured them; the sound of each is its file's name."""
+    nothing = [""] * len(files)
+    return pl.DataFrame(
+        {
+            "file": files,
+            "normalized": texts,
+            "recording": recordings or nothing,
+            "speaker": speakers or nothing,
+            "content_sha256": [f"sound of {file}" for file in files],
+        }
+    )
+
+
+def split(files: list[str], texts: list[str], wanted: ValidationConfig = WANTED) -> Split:
+    return split_clips(clips_of(files, texts), wanted)
+
+
 def held_out(files: list[str], texts: list[str], wanted: ValidationConfig = WANTED) -> set[str]:
-    return {file for file, out in zip(files, split_clips(files, texts, wanted).evaluation, strict=True) if out}
+    return held_out_of(clips_of(files, texts), split(files, texts, wanted))
+
+
+def held_out_of(clips: pl.DataFrame, found: Split) -> set[str]:
+    return {file for file, out in zip(clips["file"], found.evaluation, strict=True) if out}
 
 
 CLIPS = st.lists(
@@ -47,9 +74,9 @@ def test_no_text_is_on_both_sides_and_at_most_half_is_held_out(clips: list[tuple
     wanted = ValidationConfig(seed=seed)
     if len(set(texts)) < 2:
         with pytest.raises(UserError, match="two clips with different texts"):
-            split_clips(files, texts, wanted)
+            split(files, texts, wanted)
         return
-    evaluation = split_clips(files, texts, wanted).evaluation
+    evaluation = split(files, texts, wanted).evaluation
     assert 1 <= sum(evaluation) <= len(clips) / 2
     sides = {text: {out for out, other in zip(evaluation, texts, strict=True) if other == text} for text in texts}
     assert all(len(side) == 1 for side in sides.values())
@@ -57,26 +84,26 @@ def test_no_text_is_on_both_sides_and_at_most_half_is_held_out(clips: list[tuple
 
 def test_no_recording_is_on_both_sides() -> None:
     files, texts = segments(recordings=40, each=25)
-    split = split_clips(files, texts, WANTED)
-    assert split.together == "recording"
+    found = split(files, texts)
+    assert found.sides.together == "recording"
     sides: dict[str, set[bool]] = {}
-    for file, out in zip(files, split.evaluation, strict=True):
-        sides.setdefault(name_group(file, "recording"), set()).add(out)
+    for file, out in zip(files, found.evaluation, strict=True):
+        sides.setdefault(name_recording(file, "", "recording"), set()).add(out)
     assert len(sides) == 40
     assert all(len(side) == 1 for side in sides.values())
 
 
 def test_one_long_recording_is_held_out_in_stretches() -> None:
     files, texts = segments(recordings=1, each=1000)
-    split = split_clips(files, texts, WANTED)
-    assert split.together == "stretch"
-    assert 20 <= sum(split.evaluation) <= 100
-    assert all(len(set(split.evaluation[start : start + 10])) == 1 for start in range(0, 1000, 10))
+    found = split(files, texts)
+    assert found.sides.together == "stretch"
+    assert 20 <= sum(found.evaluation) <= 100
+    assert all(len(set(found.evaluation[start : start + 10])) == 1 for start in range(0, 1000, 10))
 
 
 def test_numbers_that_run_through_the_whole_dataset_are_no_recording() -> None:
     files = [f"wavs/common_voice_am_{number * 7919:08}.mp3" for number in range(1000)]
-    evaluation = split_clips(files, [f"text {file}" for file in files], WANTED).evaluation
+    evaluation = split(files, [f"text {file}" for file in files]).evaluation
     assert 25 <= sum(evaluation) <= 75
 
 
@@ -93,7 +120,7 @@ def test_numbers_that_run_through_the_whole_dataset_are_no_recording() -> None:
     ],
 )
 def test_a_recording_is_known_by_the_name_before_the_number(file: str, recording: str) -> None:
-    assert name_group(file, "recording") == recording
+    assert name_recording(file, "", "recording") == recording
 
 
 def test_order_of_rows_does_not_matter() -> None:
@@ -126,6 +153,108 @@ def test_bounds_hold_exactly_for_single_clips(clips: int, fraction: float, expec
 
 def test_another_seed_holds_out_other_clips() -> None:
     assert held_out(*singles(500)) != held_out(*singles(500), ValidationConfig(seed=2))
+
+
+def test_recordings_that_the_metadata_names_stay_together() -> None:
+    """File names say nothing here; and without the column every clip would stand for itself."""
+    files = [f"wavs/{number:x}.wav" for number in range(1000)]
+    recordings = [f"interview {number % 40}" for number in range(1000)]
+    clips = clips_of(files, [f"text {file}" for file in files], recordings)
+    found = split_clips(clips, WANTED)
+    sides: dict[str, set[bool]] = {}
+    for recording, out in zip(recordings, found.evaluation, strict=True):
+        sides.setdefault(recording, set()).add(out)
+    assert found.sides.together == "recording"
+    assert all(len(side) == 1 for side in sides.values())
+    assert 1 <= sum(True in side for side in sides.values()) <= 4
+
+
+def test_many_speakers_are_held_out_as_wholes_and_few_are_not() -> None:
+    files = [f"wavs/{number:x}.wav" for number in range(1000)]
+    texts = [f"text {file}" for file in files]
+    for speakers, together in ((100, "speaker"), (4, "recording")):
+        names = [f"speaker {number % speakers}" for number in range(1000)]
+        found = split_clips(clips_of(files, texts, speakers=names), WANTED)
+        assert found.sides.together == together
+        sides = {
+            name: {out for out, other in zip(found.evaluation, names, strict=True) if other == name} for name in names
+        }
+        assert all((len(side) == 1) == (together == "speaker") for side in sides.values())
+        assert 20 <= sum(found.evaluation) <= 100
+
+
+def test_segments_cut_by_time_stay_together_by_the_minute() -> None:
+    files = [f"wavs/long-{start:07}-{start + 5000:07}.wav" for start in range(0, 6_000_000, 6000)]
+    found = split(files, [f"text {file}" for file in files])
+    assert found.sides.together == "stretch"
+    assert all(len(set(found.evaluation[start : start + 10])) == 1 for start in range(0, 1000, 10))
+
+
+@pytest.mark.parametrize("sizes", [(60, 200, 900), (9000, 12000, 20000), (3, 30, 41)])
+def test_remembered_sides_are_kept_by_every_clip_whatever_is_added(sizes: tuple[int, ...]) -> None:
+    """Within the bounds and beyond; without a memory a bound moves clips."""
+    earlier: Sides | None = None
+    before: dict[str, bool] = {}
+    for size in sizes:
+        files, texts = singles(size)
+        found = split_clips(clips_of(files, texts), WANTED, earlier)
+        after = dict(zip(files, found.evaluation, strict=True))
+        assert not found.afresh
+        assert not found.conflicts
+        assert {file: after[file] for file in before} == before
+        assert WANTED.eval_min <= sum(after.values()) <= WANTED.eval_max or size < 40
+        earlier, before = found.sides, after
+
+
+def test_a_new_clip_follows_its_text_its_recording_and_its_sound() -> None:
+    files, texts = segments(recordings=40, each=25)
+    first = split(files, texts)
+    sides = dict(zip(files, first.evaluation, strict=True))
+    out, trained = sorted(sides, key=lambda file: (not sides[file], file))[0], min(set(files) - held_out(files, texts))
+    more = [f"wavs/{Path(one).stem[:-4]}9999.wav" for one in (out, trained)] + ["x.wav", "y.wav", "z.wav"]
+    new_texts = ["new 1", "new 2", f"text of {out}", f"text of {trained}", "new 3"]
+    clips = clips_of(files + more, texts + new_texts).with_columns(
+        pl.when(pl.col("file") == "z.wav")
+        .then(pl.lit(f"sound of {out}"))
+        .otherwise("content_sha256")
+        .alias("content_sha256")
+    )
+    found = split_clips(clips, WANTED, first.sides)
+    assert found.evaluation[-5:] == [True, False, True, False, True]
+    assert found.evaluation[:-5] == first.evaluation
+
+
+def test_a_new_clip_that_belongs_to_both_sides_is_on_neither() -> None:
+    files, texts = segments(recordings=40, each=25)
+    first = split(files, texts)
+    out, trained = min(held_out(files, texts)), min(set(files) - held_out(files, texts))
+    bridge = f"wavs/{Path(trained).stem[:-4]}9999.wav"
+    found = split_clips(clips_of([*files, bridge], [*texts, f"text of {out}"]), WANTED, first.sides)
+    assert found.conflicts == [1000]
+    assert found.evaluation[:1000] == first.evaluation
+    assert f"text of {out}" not in {text for text, side in found.sides.held_out.items() if not side}
+
+
+def test_what_cannot_be_kept_is_divided_afresh() -> None:
+    files, texts = singles(100)
+    first = split(files, texts)
+    trained = [position for position, out in enumerate(first.evaluation) if not out]
+    found = split_clips(clips_of(files, texts)[trained], WANTED, first.sides)
+    assert found.afresh
+    assert 1 <= sum(found.evaluation) <= len(trained) / 2
+
+
+def test_sides_come_back_from_their_file_unless_another_split_is_wanted(tmp_path: Path) -> None:
+    sides = split(*singles(100)).sides
+    path = tmp_path / "split.parquet"
+    assert read_sides(path, WANTED) is None
+    write_sides(sides, path)
+    assert read_sides(path, WANTED) == sides
+    assert read_sides(path, ValidationConfig(seed=2)) is None
+    assert read_sides(path, ValidationConfig(eval_fraction=0.1)) is None
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"split\.parquet: damaged.*\n.*Delete it"):
+        read_sides(path, WANTED)
 
 
 def test_clip_names_are_unique_whatever_files_are_called() -> None:

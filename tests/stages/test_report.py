@@ -18,7 +18,7 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.report.charts import MAX_POINTS, Series, average_groups, histogram, line_chart, ticks
-from xtts_framework.report.page import MAX_CHECKPOINTS
+from xtts_framework.report.run_page import MAX_CHECKPOINTS
 from xtts_framework.stages.report import report
 
 NASTY = "<script>alert('a\"b')</script>"

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import soundfile
+from pydantic import ValidationError
 
 from xtts_framework.config import ValidateConfig, ValidationConfig
 from xtts_framework.data.manifest import MANIFEST
@@ -63,8 +64,20 @@ def run(
 
 
 def read_rejects(out: DatasetFolder) -> dict[int, dict[str, str]]:
-    with out.rejects.open(encoding="utf-8", newline="") as stream:
+    return read_rows_of(out.rejects)
+
+
+def read_rows_of(path: Path) -> dict[int, dict[str, str]]:
+    """Rows of `rejects.csv` or `warnings.csv` by line."""
+    with path.open(encoding="utf-8", newline="") as stream:
         return {int(row["line"]): row for row in csv.DictReader(stream)}
+
+
+def write_speech(path: Path, seed: int, *, before_s: float = 0, gain: float = 1.0) -> None:
+    """Two seconds that pass for clean speech: a tone that swells and fades, its pitch by `seed`; silence before it."""
+    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    sound = 0.2 * np.sin(2 * np.pi * (150 + 10 * seed) * time_s) * (1.001 + np.cos(2 * np.pi * 5 * time_s))
+    soundfile.write(path, np.concatenate([np.zeros(round(before_s * RATE_HZ)), gain * sound]), RATE_HZ)
 
 
 def add_rows(dataset: Path, *rows: str) -> None:
@@ -125,9 +138,9 @@ def test_every_fault_has_its_code_and_a_row_has_all_of_its_codes(run: Any, datas
     (wavs / "copy.wav").write_bytes((wavs / "clip0.wav").read_bytes())
     expected = {
         "short.wav|በ፩፪ ሰላም": {"too_short", "low_sample_rate", "malformed_numeral"},
-        "long.wav|ሰላም": {"too_long"},
+        "long.wav|ሰላም": {"too_long", "length_mismatch"},
         "none.wav|ሰላም": {"empty_audio"},
-        "cut.wav|ሰላም": {"unreadable_audio"},
+        "cut.wav|ሰላም": {"truncated_audio"},
         "text.wav|": {"unreadable_audio", "empty_text"},
         "empty.wav|ሰላም": {"unreadable_audio"},
         "nan.wav|ሰላም": {"non_finite_samples"},
@@ -157,6 +170,103 @@ def test_every_fault_has_its_code_and_a_row_has_all_of_its_codes(run: Any, datas
     ]
 
 
+@pytest.fixture
+def speech(dataset: Path) -> Path:
+    """The same six clips, of clean speech."""
+    for number in range(6):
+        write_speech(dataset / "wavs" / f"clip{number}.wav", number)
+    return dataset
+
+
+def test_clean_speech_has_no_warnings(run: Any, speech: Path) -> None:
+    out, validation, _ = run()
+    assert read_rows_of(out.warnings) == {}
+    assert (validation["warnings"], validation["warned"]) == ({}, 0)
+
+
+def test_warnings_name_rows_that_train_with_what_was_measured(run: Any, speech: Path) -> None:
+    write_speech(speech / "wavs" / "clip2.wav", 2, before_s=3)
+    write_speech(speech / "wavs" / "clip3.wav", 3, gain=0.02)
+    add_rows(speech, "gone.wav|2015 ሰላም")
+    out, validation, rejects = run()
+    warnings = read_rows_of(out.warnings)
+    assert {line: row["codes"] for line, row in warnings.items()} == {3: "leading_silence", 4: "low_level"}
+    assert float(warnings[3]["leading_silence_s"]) == pytest.approx(3, abs=0.05)
+    assert float(warnings[4]["level_dbfs"]) == pytest.approx(-48.5, abs=1)
+    assert warnings[3]["duration_s"] == "5.0"
+    assert set(rejects) == {7}
+    assert pl.read_parquet(out.manifest)["line"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert validation["warnings"] == {"leading_silence": 1, "low_level": 1}
+    assert (validation["accepted"], validation["warned"]) == (6, 2)
+    assert {problem["code"] for problem in validation["dataset"]} == {"few_clips", "few_minutes"}
+
+
+def test_the_configuration_decides_what_a_finding_means(run: Any, speech: Path) -> None:
+    write_speech(speech / "wavs" / "clip2.wav", 2, before_s=3)
+    write_speech(speech / "wavs" / "clip3.wav", 3, gain=0.02)
+    out, validation, rejects = run(validation={"severity": {"leading_silence": "reject", "low_level": "ignore"}})
+    assert {line: row["codes"] for line, row in rejects.items()} == {3: "leading_silence"}
+    assert read_rows_of(out.warnings) == {}
+    assert validation["accepted"] == 5
+    with pytest.raises(ValidationError, match="missing_audio"):
+        run(validation={"severity": {"missing_audio": "warn"}})
+
+
+def test_worst_rows_come_first_and_can_be_heard(run: Any, speech: Path) -> None:
+    for number, seconds in enumerate((2, 4, 3)):
+        write_speech(speech / "wavs" / f"clip{number}.wav", number, before_s=seconds)
+    out, validation, _ = run()
+    assert [row["line"] for row in validation["examples"]["leading_silence"]] == [2, 3, 1]
+    page = out.validation_page.read_text(encoding="utf-8")
+    assert page.count("<audio") == 3
+    assert "There is a long silence before the speech." in page
+    assert "<svg" in page
+
+
+def test_sides_stay_when_rows_are_added_and_removed(run: Any, speech: Path) -> None:
+    """Three of six are held out, and three of forty would be too few: a bound acts in both."""
+    out, *_ = run()
+    before = dict(pl.read_parquet(out.manifest).select("file", "split").iter_rows())
+    for number in range(6, 40):
+        write_speech(speech / "wavs" / f"clip{number}.wav", number)
+        add_rows(speech, f"clip{number}.wav|{distinct_text(number)}")
+    run()
+    grown = dict(pl.read_parquet(out.manifest).select("file", "split").iter_rows())
+    assert {file: grown[file] for file in before} == before
+    assert list(grown.values()).count("eval") == 20
+    lines = (speech / "metadata.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (speech / "metadata.csv").write_text("".join(reversed(lines[1:])), encoding="utf-8")
+    run()
+    shrunk = dict(pl.read_parquet(out.manifest).select("file", "split").iter_rows())
+    assert shrunk == {file: side for file, side in grown.items() if file != "wavs/clip0.wav"}
+    out.sides.unlink()
+    run()
+    assert out.sides.is_file()
+
+
+def test_a_new_row_between_train_and_eval_is_refused(run: Any, speech: Path) -> None:
+    metadata = "".join(f"clip{n}.wav|{distinct_text(n)}|film {n}\n" for n in range(6))
+    (speech / "metadata.csv").write_text(f"audio_file|text|recording\n{metadata}", encoding="utf-8")
+    out, *_ = run()
+    sides = dict(pl.read_parquet(out.manifest).select("split", "line").iter_rows())
+    train, held_out = sides["train"] - 2, sides["eval"] - 2
+    write_speech(speech / "wavs" / "bridge.wav", 9)
+    add_rows(speech, f"bridge.wav|{distinct_text(train)}|film {held_out}")
+    _, validation, rejects = run()
+    assert rejects[8]["codes"] == "in_train_and_eval"
+    assert validation["rows"] == validation["accepted"] + validation["rejected"] == 7
+
+
+def test_processes_find_what_threads_find(run: Any, speech: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_rows(speech, "gone.wav|ሰላም", "clip1.wav|this is english", "lonely")
+    out, *_ = run()
+    by_threads = contents(out.path)
+    monkeypatch.setattr("xtts_framework.data.survey.ROWS_FOR_PROCESSES", 0)
+    monkeypatch.setattr("xtts_framework.data.survey.ROWS_AT_ONCE", 2)
+    run()
+    assert contents(out.path) == by_threads
+
+
 def test_speakers_come_from_coquis_header(run: Any, dataset: Path) -> None:
     rows = "".join(f"wavs/clip{n}.wav|{distinct_text(n)}|speaker{n % 2}\n" for n in range(6))
     (dataset / "metadata.csv").write_text(f"audio_file|text|speaker_name\n{rows}")
@@ -173,7 +283,7 @@ def test_the_dataset_is_only_read_and_twice_gives_the_same_bytes(run: Any, datas
     run()
     assert contents(dataset) == before
     assert contents(out.path) == first
-    assert len(first) == 3
+    assert len(first) == 6
 
 
 def test_a_dataset_without_a_good_row_is_refused_with_its_reasons(run: Any, dataset: Path, tmp_path: Path) -> None:
@@ -182,7 +292,7 @@ def test_a_dataset_without_a_good_row_is_refused_with_its_reasons(run: Any, data
     with pytest.raises(UserError) as error:
         run()
     assert "not one of 2 rows is fit for training" in str(error.value)
-    assert "missing_audio: 2, first in line 1, gone.wav: no such file" in str(error.value)
+    assert "missing_audio: 2, such as line 1, gone.wav: no such file" in str(error.value)
     assert str(out.rejects) in str(error.value)
     assert not out.manifest.exists()
     assert set(read_rejects(out)) == {1, 2}

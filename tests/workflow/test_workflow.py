@@ -205,3 +205,18 @@ def test_a_new_project_plans_the_whole_workflow(tmp_path: Path, speech_dataset: 
     )  # fmt: skip
     assert again.returncode == 1
     assert "exists already" in again.stderr
+
+
+def test_the_reasons_stay_when_not_one_row_is_fit(tmp_path: Path) -> None:
+    """Snakemake deletes the outputs of a failed job; the files that the message names must not be among them."""
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "metadata.csv").write_text("gone.wav|ሰላም\n", encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    failed = snakemake(tmp_path, "--cores", "1", "results/datasets/speech/manifest.parquet")
+    assert failed.returncode != 0
+    out = DatasetFolder(tmp_path / "results" / "datasets" / "speech")
+    assert not out.manifest.exists()
+    for path in (out.rejects, out.warnings, out.validation_page):
+        assert path.is_file()
+        assert path.name in failed.stdout
+    assert "missing_audio" in out.rejects.read_text(encoding="utf-8")

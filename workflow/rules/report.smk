@@ -1,7 +1,6 @@
 rule report:
     input:
         validations=of_run("validation.json"),
-        rejects=of_run("rejects.csv"),
         tokenizer=f"{RUNS}/{{run}}/tokenizer/tokenizer.json",
         summary=f"{RUNS}/{{run}}/summary.json",
         selected=f"{RUNS}/{{run}}/selected.json",

@@ -31,12 +31,11 @@ MANIFEST = pa.DataFrameSchema(
 """Every promise the manifest makes to later stages. Nothing is written that breaks one."""
 
 
-def assemble_manifest(accepted: pl.DataFrame, language: str, evaluation: Iterable[bool]) -> pl.DataFrame:
+def assemble_manifest(accepted: pl.DataFrame, language: str) -> pl.DataFrame:
     """Complete the accepted rows to a manifest and check it.
 
     Args:
-        accepted: the columns of the manifest but `clip_id`, `language` and `split`, by line; others are left out.
-        evaluation: for each row, whether it is held out.
+        accepted: the columns of the manifest but `clip_id` and `language`, by line; others are left out.
 
     Raises:
         pandera.errors.SchemaErrors: a row that should have been refused was not; a mistake of ours.
@@ -44,7 +43,6 @@ def assemble_manifest(accepted: pl.DataFrame, language: str, evaluation: Iterabl
     manifest = accepted.with_columns(
         pl.Series("clip_id", name_clips(accepted["file"], accepted["line"]), dtype=pl.String),
         pl.lit(language).alias("language"),
-        pl.Series("split", ["eval" if held_out else "train" for held_out in evaluation], dtype=pl.String),
     ).select(*MANIFEST.columns)
     MANIFEST.validate(manifest, lazy=True)
     return manifest

@@ -6,6 +6,7 @@ import base64
 import io
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import soxr
 
@@ -27,6 +28,7 @@ def embed_audio(path: Path) -> str | None:
         return None
     if not samples.size:
         return None
+    audible = np.clip(np.nan_to_num(samples), -1, 1)  # the MP3 encoder ends the process on a sample that is no number
     encoded = io.BytesIO()
-    soundfile.write(encoded, soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ, format="MP3")
+    soundfile.write(encoded, soxr.resample(audible, rate_hz, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ, format="MP3")
     return "data:audio/mpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")

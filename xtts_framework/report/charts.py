@@ -195,7 +195,7 @@ def histogram(values: Sequence[tuple[str, Sequence[float]]], unit: str) -> Histo
         x_ticks=[
             Label(round(LEFT + (x - left) * scale, 1), f"{compact(x)} {unit}")
             for x in ticks(left, right, 10)
-            if x <= right
+            if left <= x <= right
         ],
         y_ticks=[Label(down(tick), grouped(tick)) for tick in y_ticks],
     )

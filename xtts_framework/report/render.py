@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from xtts_framework.report.charts import compact, grouped
-from xtts_framework.report.page import Page
+from xtts_framework.report.dataset_page import DatasetPage
+from xtts_framework.report.run_page import RunPage
 
 FOLDER = Path(__file__).parent
 MISSING = "–"
 
 
-def render_page(page: Page) -> str:
-    """Fill the template. Style and script are ours and go in as they are; all else is escaped."""
+def render_page(page: RunPage | DatasetPage) -> str:
+    """Fill the page's template. Style and script are ours and go in as they are; all else is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -31,8 +33,9 @@ def render_page(page: Page) -> str:
         "percent": lambda value: _or_missing(value, lambda share: f"{100 * share:.1f} %"),
         "hours": lambda value: _or_missing(value, _hours),
         "words": _words,
+        "code": _mark_code,
     }
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(page.template).render(
         page=page,
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
@@ -41,6 +44,11 @@ def render_page(page: Page) -> str:
 
 def _or_missing(value: Any, show: Any) -> str:
     return MISSING if value is None or isinstance(value, jinja2.Undefined) else str(show(value))
+
+
+def _mark_code(text: str) -> Markup:
+    """Escaped text, in which what stands between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _hours(hours: float) -> str:

@@ -9,8 +9,8 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_text
 from xtts_framework.layout import DatasetFolder, RunFolder, require_datasets
-from xtts_framework.report.page import gather_page
 from xtts_framework.report.render import render_page
+from xtts_framework.report.run_page import gather_run_page
 
 
 def report(config: ReportConfig, run: RunFolder, datasets: Mapping[str, DatasetFolder]) -> None:
@@ -26,7 +26,7 @@ def report(config: ReportConfig, run: RunFolder, datasets: Mapping[str, DatasetF
     if not run.path.is_dir():
         raise UserError(f"{run.path}: no such folder; expected the results of a run, results/runs/RUN")
     require_datasets(config.dataset_paths, datasets)
-    page = gather_page(config.run, run, datasets, config.dataset_paths)
+    page = gather_run_page(config.run, run, datasets, config.dataset_paths)
     html = render_page(page)
     write_text(run.report, html)
     say(f"{run.report}: {len(html.encode()) / 1e6:.1f} MB, complete in itself")

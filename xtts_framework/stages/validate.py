@@ -5,157 +5,138 @@ Reads the dataset, changes nothing in it, opens nothing outside of it. Imports n
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from xtts_framework.config import DatasetConfig, ValidateConfig
-from xtts_framework.console import progress, say
-from xtts_framework.data.checks import (
-    Measurement,
-    Problem,
-    check_limits,
-    find_duplicates,
-    find_recording,
-    measure_recording,
-)
+from xtts_framework.console import say
+from xtts_framework.data.checks import check_dataset, check_limits, compare_clips, find_duplicates
+from xtts_framework.data.findings import Findings, count_findings, describe_findings, write_findings
 from xtts_framework.data.manifest import assemble_manifest
+from xtts_framework.data.measuring import Problem
 from xtts_framework.data.metadata import MetadataRow, describe_faults, read_metadata
-from xtts_framework.data.rejects import count_reasons, describe_reasons, tabulate_reasons, write_rejects
-from xtts_framework.data.splitting import split_clips
-from xtts_framework.data.statistics import describe_manifest
+from xtts_framework.data.sides import read_sides, write_sides
+from xtts_framework.data.splitting import Split, split_clips
+from xtts_framework.data.statistics import describe_clips
+from xtts_framework.data.survey import survey_rows
 from xtts_framework.errors import UserError
-from xtts_framework.files import replacing_file, write_json
+from xtts_framework.files import replacing_file, write_json, write_text
 from xtts_framework.layout import DatasetFolder
-from xtts_framework.plugins import LanguagePack, Plugins, load_plugins
+from xtts_framework.report.dataset_page import gather_dataset_page
+from xtts_framework.report.render import render_page
 
-ROWS_AT_ONCE = 512
-
-MEASURED = {
-    "line": pl.Int64,
-    "file": pl.String,
-    "audio_sha256": pl.String,
-    "samples": pl.Int64,
-    "duration_s": pl.Float64,
-    "sample_rate_hz": pl.Int64,
-    "channels": pl.Int64,
-    "finite": pl.Boolean,
-    "text": pl.String,
-    "normalized": pl.String,
-    "speaker": pl.String,
-}
-"""One row per row of the metadata; null where nothing could be measured."""
+CONFLICT = Problem(
+    "in_train_and_eval", "its text, recording, speaker or sound is among the clips that train, and among those held out"
+)
 
 
 def validate(config: ValidateConfig, out: DatasetFolder) -> None:
-    """Write `manifest.parquet`, `rejects.csv` and `validation.json` of a dataset.
+    """Write what `DatasetFolder` holds of a dataset: manifest, rejects, warnings, numbers, page and sides.
 
     Raises:
         UserError: no dataset, metadata that cannot be read, an unknown language, a folder that cannot be written; or
-            too little to train on: then `rejects.csv` and `validation.json` say why, and there is no manifest.
+            too little to train on: then all but manifest and sides is written and says why.
     """
-    dataset = config.dataset
-    plugins = load_plugins()
-    pack = plugins.pack(dataset.language.code, dataset.language.options)
+    dataset, wanted = config.dataset, config.dataset.validation
+    rows = read_rows(dataset)
+    _require_writable(out.path)
+    earlier = read_sides(out.sides, wanted)
+
+    measured, found = survey_rows(rows, dataset)
+    findings = Findings(found, wanted.severity)
+    findings.add(check_limits(measured, wanted))
+    findings.add(find_duplicates(measured, findings.refused))
+    findings.add(compare_clips(_accepted(measured, findings), wanted))
+
+    accepted = _accepted(measured, findings)
+    failure, split = "", None
+    try:
+        split = split_clips(accepted, wanted, earlier)
+        findings.add((accepted["index"][position], CONFLICT) for position in split.conflicts)
+        accepted = _accepted(accepted.with_columns(_name_sides(split.evaluation)), findings)
+    except UserError as error:
+        failure = _explain_failure(error, dataset, len(rows), accepted.height)
+        accepted = accepted.with_columns(_name_sides([False] * accepted.height))
+
+    table = findings.tabulate(rows)
+    of_dataset = [*check_dataset(accepted.filter(split="train"), wanted), *_find_leak(split)]
+    description = count_findings(table, len(rows))
+    description |= {"dataset": [asdict(problem) for problem in of_dataset]} | describe_clips(accepted)
+    write_findings(table, "reject", measured, out.rejects)
+    write_findings(table, "warn", measured, out.warnings)
+    write_text(out.validation_page, render_page(gather_dataset_page(dataset, description, measured, table, failure)))
+    write_json(out.validation, description)
+    if split is None:
+        out.manifest.unlink(missing_ok=True)
+        reasons = f"\n{describe_findings(description, 'codes')}" if description["codes"] else ""
+        raise UserError(
+            f"{failure}{reasons}\n  All of them are listed in {out.rejects}, and shown in {out.validation_page}."
+        )
+    write_sides(split.sides, out.sides)
+    with replacing_file(out.manifest) as partial:
+        assemble_manifest(accepted, dataset.language.code).write_parquet(partial)
+    _tell(description, split, out)
+
+
+def read_rows(dataset: DatasetConfig) -> list[MetadataRow]:
+    """The rows of a dataset's metadata; those that cannot be understood are told.
+
+    Raises:
+        UserError: no dataset, or metadata that cannot be read.
+    """
     if not dataset.path.is_dir():
         raise UserError(f"{dataset.path}: no such folder; expected a dataset, with {dataset.metadata} and wavs/.")
     metadata = dataset.path / dataset.metadata
     rows = read_metadata(metadata)
     if any(row.fault for row in rows):
         say(describe_faults(rows, metadata))
-    _require_writable(out.path)
+    return rows
 
-    measured, problems = _measure(rows, dataset.path.resolve(), plugins, pack)
-    for index, problem in check_limits(measured, dataset.validation):
-        problems[index].append(problem)
-    for index, problem in find_duplicates(measured, problems):
-        problems[index].append(problem)
 
-    reasons = tabulate_reasons(rows, problems)
-    counts = count_reasons(reasons, len(rows))
-    accepted = measured.join(reasons, on="line", how="anti", maintain_order="left")
-    write_rejects(reasons, out.rejects)
-    try:
-        if accepted.is_empty():
-            raise UserError(
-                f"{metadata}: not one of {len(rows)} rows is fit for training. A row may have several reasons:\n"
-                f"{describe_reasons(counts)}\n  All of them are listed in {out.rejects}."
-            )
-        manifest = _split(accepted, dataset)
-    except UserError:
-        out.manifest.unlink(missing_ok=True)
-        nothing = assemble_manifest(accepted.clear(), pack.code, [])
-        write_json(out.validation, counts | describe_manifest(nothing))
-        raise
-    with replacing_file(out.manifest) as partial:
-        manifest.write_parquet(partial)
-    description = describe_manifest(manifest)
-    write_json(out.validation, counts | description)
+def _accepted(measured: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """Rows of a table that are not refused."""
+    refused = [index for index, is_refused in enumerate(findings.refused) if is_refused]
+    return measured.filter(~pl.col("index").is_in(refused))
+
+
+def _name_sides(evaluation: Sequence[bool]) -> pl.Series:
+    return pl.Series("split", ["eval" if held_out else "train" for held_out in evaluation], dtype=pl.String)
+
+
+def _find_leak(split: Split | None) -> Iterator[Problem]:
+    """Whether segments of one recording train and are held out, for want of recordings."""
+    if split and split.sides.together in ("stretch", "text"):
+        kept = "stretches of ten segments" if split.sides.together == "stretch" else "single clips"
+        yield Problem("recording_in_train_and_eval", f"too few recordings to hold out a whole one; held out: {kept}")
+
+
+def _explain_failure(error: UserError, dataset: DatasetConfig, rows: int, accepted: int) -> str:
+    if accepted:
+        return str(error)
+    metadata = dataset.path / dataset.metadata
+    return f"{metadata}: not one of {rows} rows is fit for training. A row may have several reasons:"
+
+
+def _tell(description: dict[str, Any], split: Split, out: DatasetFolder) -> None:
+    """The outcome, for the log."""
+    if split.afresh:
+        say(f"What {out.sides} remembers would leave one side without clips; divided afresh")
     say(
-        f"{len(rows)} rows: {manifest.height} accepted ({description['train']} to train, {description['eval']} to "
-        f"evaluate, {description['hours']:.2f} h), {counts['rejected']} rejected"
+        f"{description['rows']} rows: {description['accepted']} accepted ({description['train']} to train, "
+        f"{description['eval']} to evaluate, {description['hours']:.2f} h), {description['rejected']} rejected, "
+        f"{description['warned']} accepted with a warning"
     )
-    if counts["rejected"]:
-        say(f"{describe_reasons(counts)}\n  All of them are listed in {out.rejects}.")
-
-
-def _measure(
-    rows: Sequence[MetadataRow], folder: Path, plugins: Plugins, pack: LanguagePack
-) -> tuple[pl.DataFrame, list[list[Problem]]]:
-    """Measure every row: recordings in threads (libsndfile and hashing release the interpreter), texts here.
-
-    Returns:
-        a table of `MEASURED`, and for each row what kept it from being measured or is wrong with its text.
-    """
-
-    def listen(row: MetadataRow) -> tuple[str, Measurement]:
-        if row.fault:
-            return row.file, Measurement(problem=Problem("wrong_field_count", row.fault))
-        found = find_recording(folder, row.file)
-        if isinstance(found, Problem):
-            return row.file, Measurement(problem=found)
-        return found, measure_recording(folder / found)
-
-    records: list[tuple[object, ...]] = []
-    problems: list[list[Problem]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("validate", len(rows), "rows") as advance:
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            batch = rows[start : start + ROWS_AT_ONCE]
-            for row, (file, heard) in zip(batch, pool.map(listen, batch), strict=True):
-                found = [heard.problem] if heard.problem else []
-                normalized = None
-                if not row.fault:
-                    normalized, text_problems = _read_text(row.text, plugins, pack)
-                    found += text_problems
-                properties = (heard.samples, heard.duration_s, heard.sample_rate_hz, heard.channels, heard.finite)
-                records.append((row.line, file, heard.sha256, *properties, row.text, normalized, row.speaker))
-                problems.append(found)
-            advance(len(batch))
-    return pl.DataFrame(records, schema=MEASURED, orient="row"), problems
-
-
-def _read_text(text: str, plugins: Plugins, pack: LanguagePack) -> tuple[str | None, list[Problem]]:
-    """The text as the model reads it, None when there is none and a problem says why."""
-    normalized, found = plugins.read_text(pack, text)
-    problems = [Problem(problem.code, problem.detail) for problem in found]
-    return normalized or (None if problems else ""), problems
-
-
-def _split(accepted: pl.DataFrame, dataset: DatasetConfig) -> pl.DataFrame:
-    """The manifest of the accepted rows.
-
-    Raises:
-        UserError: too few different texts for two sides.
-    """
-    split = split_clips(accepted["file"].to_list(), accepted["normalized"].to_list(), dataset.validation)
-    if split.together != "recording":
-        kept = "ten segments each" if split.together == "stretch" else "single clips"
-        say(f"Recordings, as file names show them, are too few to hold out a whole one; held out: {kept}")
-    return assemble_manifest(accepted, dataset.language.code, split.evaluation)
+    for kind, file in (("codes", out.rejects), ("warnings", out.warnings)):
+        if description[kind]:
+            say(f"{describe_findings(description, kind)}\n  All of them are listed in {file}.")
+    for problem in description["dataset"]:
+        say(f"warning: {problem['code']}: {problem['detail']}")
+    say(f"{out.validation_page}: what was found, with players for the worst")
 
 
 def _require_writable(folder: Path) -> None:

@@ -12,22 +12,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars
 
 import xtts_framework
+from xtts_framework.data.advice import explain
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.report.audio import embed_audio
 from xtts_framework.report.charts import Chart, Histogram, Level, Marker, Point, Series, histogram, line_chart
-from xtts_framework.report.rejects import explain_code
 
 MAX_SENTENCES = 12
 MAX_CHECKPOINTS = 6
-MAX_REJECT_EXAMPLES = 3
+MAX_EXAMPLES = 3
 FEW_CLIPS = 500
 """Training clips below which the guide expects little: shown as a warning."""
 
@@ -60,7 +60,9 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class RejectReason:
+class Reason:
+    """A code of rows that were refused or warned about, how many have it, and the first of them."""
+
     code: str
     count: int
     explanation: str
@@ -78,7 +80,9 @@ class Dataset:
     hours: dict[str, float]
     speakers: int
     durations: Histogram | None
-    reasons: list[RejectReason]
+    rejects: list[Reason]
+    warnings: list[Reason]
+    page: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ class Listening:
 
 
 @dataclass(frozen=True)
-class Page:
+class RunPage:
+    template: ClassVar[str] = "run.html.j2"
+
     run: str
     framework_version: str
     verdict: Verdict | None
@@ -127,9 +133,9 @@ class Page:
     warnings: list[str] = field(default_factory=list)
 
 
-def gather_page(
+def gather_run_page(
     name: str, run: RunFolder, datasets: Mapping[str, DatasetFolder], dataset_paths: Mapping[str, Path]
-) -> Page:
+) -> RunPage:
     """Read everything a report shows.
 
     Args:
@@ -145,7 +151,7 @@ def gather_page(
     sections = [_read_dataset(key, folder, dataset_paths.get(key)) for key, folder in datasets.items()]
     verdict = _judge(summary, selected)
     listening = _read_synthesis(run)
-    return Page(
+    return RunPage(
         run=name,
         framework_version=xtts_framework.__version__,
         verdict=verdict,
@@ -214,23 +220,25 @@ def _read_dataset(name: str, folder: DatasetFolder, recordings: Path | None) -> 
         languages = ", ".join(sorted(table["language"].unique()))
         speakers = table.filter(polars.col("speaker") != "")["speaker"].n_unique()
         durations = histogram(list(groups.items()), "s")
-    reasons = _read_rejects(folder.rejects)
+    rejects = _read_reasons(folder.rejects)
     return Dataset(
         name=name,
         path=str(recordings or ""),
         languages=languages,
         rows=validation.get("rows"),
-        rejected=validation.get("rejected", sum(reason.count for reason in reasons)),
+        rejected=validation.get("rejected", sum(reason.count for reason in rejects)),
         clips=clips,
         hours=hours,
         speakers=speakers,
         durations=durations,
-        reasons=reasons,
+        rejects=rejects,
+        warnings=_read_reasons(folder.warnings),
+        page=str(folder.validation_page) if folder.validation_page.is_file() else "",
     )
 
 
-def _read_rejects(path: Path) -> list[RejectReason]:
-    """Rejects grouped by code, most frequent first; a row with two codes counts under both."""
+def _read_reasons(path: Path) -> list[Reason]:
+    """Rows grouped by code, most frequent first; a row with two codes counts under both."""
     if not path.is_file():
         return []
     rows: dict[str, list[Json]] = {}
@@ -239,8 +247,8 @@ def _read_rejects(path: Path) -> list[RejectReason]:
             for code in (row.get("codes") or "").split(";"):
                 rows.setdefault(code, []).append(row)
     return [
-        RejectReason(code, len(rejected), explain_code(code), rejected[:MAX_REJECT_EXAMPLES])
-        for code, rejected in sorted(rows.items(), key=lambda item: (-len(item[1]), item[0]))
+        Reason(code, len(found), explain(code).meaning, found[:MAX_EXAMPLES])
+        for code, found in sorted(rows.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
 
 

@@ -1,0 +1,71 @@
+"""What a dataset's split remembers: which side every clip, text and recording went to, so that none changes sides.
+
+Kept beside the manifest in `split.parquet`, which is nobody's declared output: a workflow deletes those. Whoever
+deletes it divides the dataset afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from xtts_framework.config import ValidationConfig
+from xtts_framework.errors import UserError
+from xtts_framework.files import replacing_file
+
+Togetherness = Literal["speaker", "recording", "stretch", "text"]
+COLUMNS = ["key", "held_out", "together", "seed", "eval_fraction"]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Sides by key.
+
+    Args:
+        together: what lies on one side as a whole, besides clips of one text.
+        seed, eval_fraction: of the configuration that decided.
+        held_out: what clips have in common (`text …`, `recording …`, `sound …`), and whether it is held out.
+    """
+
+    together: Togetherness
+    seed: int
+    eval_fraction: float
+    held_out: Mapping[str, bool]
+
+
+def read_sides(path: Path, wanted: ValidationConfig) -> Sides | None:
+    """Sides of an earlier validation; None when there was none, or when another split is wanted now.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        table = pl.read_parquet(path, columns=COLUMNS)
+        first = table.row(0, named=True)
+    except (PolarsError, OSError, IndexError) as error:
+        raise UserError(
+            f"{path}: damaged, or not written by `xtts validate`: {error}\n"
+            "  Delete it to divide the dataset afresh; clips may change sides then."
+        ) from error
+    if (first["seed"], first["eval_fraction"]) != (wanted.seed, wanted.eval_fraction):
+        return None
+    held_out = dict(table.select("key", "held_out").iter_rows())
+    return Sides(first["together"], first["seed"], first["eval_fraction"], held_out)
+
+
+def write_sides(sides: Sides, path: Path) -> None:
+    """Write them whole or not at all."""
+    table = pl.DataFrame({"key": list(sides.held_out), "held_out": list(sides.held_out.values())}).with_columns(
+        pl.lit(sides.together).alias("together"),
+        pl.lit(sides.seed, pl.Int64).alias("seed"),
+        pl.lit(sides.eval_fraction, pl.Float64).alias("eval_fraction"),
+    )
+    with replacing_file(path) as partial:
+        table.write_parquet(partial)
