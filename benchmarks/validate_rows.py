@@ -1,14 +1,16 @@
 """Time `xtts validate` on generated recordings, as a user runs it: a process of its own.
 
-    python benchmarks/validate_rows.py --rows 10000 --longest 3.0
+    python benchmarks/validate_rows.py --rows 10000 --longest 8.1
 
-Recordings are noise of a third of `--longest` up to it, 22050 Hz, 16 bit; texts are distinct. The files were written
-just before, so they come from the page cache.
+Recordings are noise that swells and fades as speech does, of a third of `--longest` up to it, 22050 Hz, 16 bit; texts
+are distinct. The files were written just before, so as many as fit come from the page cache. Memory is that of all
+processes together, twice a second, shared pages counted once for each.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import resource
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile
 
 from xtts_framework.stages.demo_data import demo_sentences
@@ -35,14 +38,28 @@ def main() -> None:
         config.write_text(f"dataset: {{path: {folder}, language: am}}\n")
         xtts = Path(sys.executable).with_name("xtts")
         started = time.perf_counter()
-        subprocess.run([xtts, "validate", "--config", config, "--out", Path(folder, "out")], check=True)
+        process = subprocess.Popen([xtts, "validate", "--config", config, "--out", Path(folder, "out")])
+        memory = watch_memory(process)
         wall_s = time.perf_counter() - started
+        if process.returncode:
+            sys.exit(process.returncode)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}")
     print(
         f"{arguments.rows} rows, {seconds / 3600:.2f} h: {wall_s:.1f} s wall, "
-        f"{used.ru_utime + used.ru_stime:.1f} s of CPU, {used.ru_maxrss / 1024:.0f} MiB at most"
+        f"{used.ru_utime + used.ru_stime:.1f} s of CPU, {memory / 2**20:.0f} MiB at most"
     )
+
+
+def watch_memory(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process; return the most bytes that it and its children held."""
+    most = 0
+    while process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            most = max(most, sum(one.memory_info().rss for one in tree))
+        time.sleep(0.5)
+    return most
 
 
 def write_dataset(folder: Path, rows: int, longest_s: float) -> float:
@@ -50,10 +67,12 @@ def write_dataset(folder: Path, rows: int, longest_s: float) -> float:
     (folder / "wavs").mkdir()
     dice = np.random.default_rng(1)
     sentences = demo_sentences()
+    swell = 0.501 + 0.5 * np.cos(np.arange(int(longest_s * 22050)) * 5 * 2 * np.pi / 22050, dtype=np.float32)
     samples = 0
     lines = []
     for row in range(rows):
         sound = dice.integers(-3000, 3000, int(longest_s * 22050 * dice.uniform(1 / 3, 1)), dtype=np.int16)
+        sound = (sound * swell[: len(sound)]).astype(np.int16)
         soundfile.write(folder / "wavs" / f"clip{row}.wav", sound, 22050)
         samples += len(sound)
         pair = divmod(row, len(sentences))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,6 +217,24 @@ def test_an_mp3_without_a_length_header_is_decoded_whole_and_promises_nothing(
         decoded, promised = count_samples(tmp_path / "a.mp3")
         assert 66150 <= decoded < 66150 + 3 * 576
         assert promised == 0
+
+
+def test_an_mp3_without_a_length_header_may_be_left_early_or_be_damaged(tmp_path: Path) -> None:
+    """It is decoded from a pipe, which a thread fills."""
+    path = tmp_path / "a.mp3"
+    run_ffmpeg(tmp_path, "-write_xing", "0", "-b:a", "320k", "a.mp3")
+    content = path.read_bytes()
+    before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    with path.open("rb") as stream, open_sound(stream.fileno()) as sound:
+        assert len(sound.read(100)) == 100
+    dice = random.Random(1)
+    for _ in range(200):
+        damaged = bytearray(content)
+        for _ in range(dice.choice([1, 10, 1000])):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        path.write_bytes(damaged[: dice.choice([100, 2000, len(damaged)])])
+        is_refused(path)
+    assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before
 
 
 def test_an_mp3_with_a_length_header_promises_its_samples(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,9 @@ def test_a_line_break_cannot_be_joined() -> None:
 def test_a_recording_may_be_named() -> None:
     rows = parse("audio_file|text|recording\na.wav|ሰላም|interview 1\n")
     assert rows == [MetadataRow(2, "a.wav", "ሰላም", "", "interview 1")]
+
+
+def test_a_pipe_in_place_of_metadata_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metadata.csv")
+    with pytest.raises(UserError, match="no regular file"):
+        read_metadata(tmp_path / "metadata.csv")

@@ -16,6 +16,8 @@ from xtts_framework.data.metadata import MetadataRow
 from xtts_framework.files import replacing_file
 
 WORST_PER_CODE = 10
+SHOWN_CHARACTERS = 1000
+"""Of a file name or a detail: whole pages end up in a field that lacks its end."""
 FINDINGS = {
     "index": pl.Int64,
     "line": pl.Int64,
@@ -76,10 +78,10 @@ def _tabulate(
         (
             index,
             row.line,
-            row.file,
+            _shorten(row.file),
             problem.code,
             severity_of(problem.code, severities),
-            " ".join(problem.detail.split()),
+            _shorten(" ".join(problem.detail.split())),
             problem.excess,
         )
         for index, (row, found) in enumerate(zip(rows, problems, strict=True))
@@ -150,6 +152,10 @@ def describe_findings(counts: dict[str, Any], kind: str) -> str:
         remedy = explain(code).remedy
         lines.append(f"  {code}: {count}, such as line {worst['line']}, {worst['file']}: {worst['detail']}. {remedy}")
     return "\n".join(lines)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def _count_codes(findings: pl.DataFrame) -> dict[str, int]:

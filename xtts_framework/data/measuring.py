@@ -16,7 +16,7 @@ import soundfile
 
 from xtts_framework.audio.containers import find_truncation
 from xtts_framework.audio.levels import LevelMeter, Levels
-from xtts_framework.audio.reading import decode_blocks
+from xtts_framework.audio.reading import decode_blocks, open_sound, promised_samples
 
 MAX_DECODED_S = 600
 """What is longer is not listened to any further: it is no clip, and a few kilobytes may claim to be days of silence."""
@@ -104,7 +104,6 @@ def measure_recording(path: Path) -> Measurement:
             truncation = find_truncation(stream.fileno())
             if truncation:
                 return _refuse("truncated_audio", truncation, sha256)
-            stream.seek(0)
             return _listen(stream.fileno(), sha256)
     except OSError as error:
         return _refuse("unreadable_audio", f"{error.strerror or error}")
@@ -112,7 +111,7 @@ def measure_recording(path: Path) -> Measurement:
 
 def _listen(file_descriptor: int, sha256: str) -> Measurement:
     try:
-        with soundfile.SoundFile(file_descriptor, closefd=False) as sound:
+        with open_sound(file_descriptor) as sound:
             return _measure(sound, sha256)
     except soundfile.SoundFileError:
         return _refuse("unreadable_audio", "damaged, or not audio", sha256)
@@ -121,7 +120,7 @@ def _listen(file_descriptor: int, sha256: str) -> Measurement:
 def _measure(sound: soundfile.SoundFile, sha256: str) -> Measurement:
     meter = LevelMeter(sound.samplerate)
     content = hashlib.sha256(f"{sound.samplerate} Hz".encode())
-    samples, finite = 0, True
+    samples, promised, finite = 0, promised_samples(sound), True
     for block_SC in decode_blocks(sound):
         mono_S = block_SC[:, 0] if sound.channels == 1 else block_SC.mean(axis=1)
         samples += len(mono_S)
@@ -130,10 +129,10 @@ def _measure(sound: soundfile.SoundFile, sha256: str) -> Measurement:
         if finite and samples <= MAX_LEVELS_S * sound.samplerate:
             meter.hear(block_SC, mono_S)
         if samples > MAX_DECODED_S * sound.samplerate:
-            samples = max(samples, sound.frames)
+            samples = max(samples, promised)
             break
-    if samples < sound.frames:
-        detail = f"{samples} of the {sound.frames} samples that its header promises"
+    if samples < promised:
+        detail = f"{samples} of the {promised} samples that its header promises"
         return _refuse("truncated_audio", detail, sha256)
     hearable = finite and 0 < samples <= MAX_LEVELS_S * sound.samplerate
     return Measurement(

@@ -8,6 +8,7 @@ which `normalized`, when not empty, is what is spoken; or with a header that nam
 from __future__ import annotations
 
 import codecs
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def read_metadata(path: Path) -> list[MetadataRow]:
             not one row with the right number of fields.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "no regular file")
         content = path.read_bytes()
     except OSError as error:
         raise UserError(

@@ -16,8 +16,6 @@ from xtts_framework.data.findings import worst_findings
 from xtts_framework.report.audio import embed_audio
 from xtts_framework.report.charts import Histogram, histogram
 
-UNPLAYABLE = frozenset({"outside_dataset", "missing_audio", "wrong_field_count"})
-"""Findings of rows whose recording is not there, or not to be opened."""
 CHARTS = (
     ("Duration", "duration_s", "s"),
     ("Characters per second of speech", "characters_per_s", ""),
@@ -118,7 +116,7 @@ def _gather_reasons(
 
 
 def _show_row(folder: Path, row: dict[str, Any], finding: dict[str, Any]) -> WorstRow:
-    audio = None if finding["code"] in UNPLAYABLE else embed_audio(folder / row["file"])
+    audio = embed_audio(folder / row["file"]) if row["audio_sha256"] else None
     facts = [
         words.format(row[column])
         for column, words in (
