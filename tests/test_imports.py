@@ -16,6 +16,7 @@ LEVELS = {
     "report": 2,
     "model": 3,
     "data": 4,
+    "ingest": 4,
     "text": 5,
     "audio": 5,
 }

@@ -16,6 +16,7 @@ from xtts_framework.files import DISK_FULL
 
 COMMANDS = {
     "new": "xtts_framework.cli.new",
+    "ingest": "xtts_framework.cli.ingest",
     "plan": "xtts_framework.cli.plan",
     "validate": "xtts_framework.cli.validate",
     "encode": "xtts_framework.cli.encode",
