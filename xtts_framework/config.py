@@ -401,6 +401,12 @@ class ProjectConfig(Strict):
         description="Checkpoint to start from: a folder, or `xtts-v2`, which `xtts base fetch` puts in bases/xtts-v2.",
     )
     hub: HubConfig = Field(default_factory=HubConfig)
+    encode_jobs: int = Field(
+        1,
+        ge=1,
+        description="Jobs that share the encoding of each dataset, on a cluster; never the result. Each takes whole "
+        "thousands of clips, so more jobs than thousands of clips find nothing to do.",
+    )
     datasets: dict[str, DatasetConfig] = Field(description="Datasets by name; the name becomes a folder.")
     runs: dict[str, RunConfig] = Field(description="Runs by name; the name becomes a folder.")
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,19 @@ FULL_BYTES = 2**16
 
 
 @contextlib.contextmanager
-def replacing_file(destination: Path) -> Iterator[Path]:
+def replacing_file(destination: Path, *, many_writers: bool = False) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `destination`, on failure it is removed.
+
+    Args:
+        many_writers: processes may write the same destination at the same time; each gets a path of its own, and
+            nobody removes what a killed one left.
 
     Raises:
         OSError: the folder cannot be created or written, or the disk is full; nothing has changed at `destination`.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.parent / f"{PARTIAL_PREFIX}{destination.name}"
+    own = f"{uuid.uuid4().hex}-" if many_writers else ""
+    partial = destination.parent / f"{PARTIAL_PREFIX}{own}{destination.name}"
     partial.unlink(missing_ok=True)
     partial.touch(exist_ok=False)  # the system says what is wrong with a folder, libraries that write files may not
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
 
 from xtts_framework.audio.codes import count_targets, encode_batch, unigram_entropy
-from xtts_framework.audio.mels import dvae_mel
+from xtts_framework.audio.mels import dvae_mel, mels_together
 from xtts_framework.audio.rates import code_count
 from xtts_framework.model.base import build_dvae
 
@@ -58,15 +58,19 @@ def dvae() -> DiscreteVAE:
 
     Its biases are as large as trained ones: what a missing mask would let through. Fresh layers have next to none.
     """
+    return fitted_dvae(hidden_dim=96, codebook_dim=64, num_tokens=512)
+
+
+def fitted_dvae(hidden_dim: int, codebook_dim: int, num_tokens: int) -> DiscreteVAE:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(1)
-        dvae = build_dvae(hidden_dim=96, codebook_dim=64, num_tokens=512).eval()
+        dvae = build_dvae(hidden_dim=hidden_dim, codebook_dim=codebook_dim, num_tokens=num_tokens).eval()
         for layer in dvae.encoder.modules():
             if isinstance(layer, torch.nn.Conv1d) and layer.bias is not None:
                 layer.bias.normal_(std=0.3)
-        others = [dvae_mel(speechlike(150_000, seed), MEL_STATS) for seed in range(100, 106)]
+        others = [dvae_mel(speechlike(150_000, seed), MEL_STATS) for seed in range(100, 108)]
         outputs = torch.cat([dvae.encoder(mel[None])[0].T for mel in others])
-        dvae.codebook.embed.copy_(outputs[torch.randperm(len(outputs))[:512]].T)
+        dvae.codebook.embed.copy_(outputs[torch.randperm(len(outputs))[:num_tokens]].T)
     return dvae
 
 
@@ -81,6 +85,16 @@ def test_codes_of_a_batch_are_coquis_codes_of_each_clip_alone(dvae: DiscreteVAE,
         assert codes.tolist() == coqui_codes(dvae, mel, samples).tolist()
     in_use = len(torch.cat(batch).unique())
     assert in_use >= 256, f"{in_use} codes in use prove little"
+
+
+def test_codes_from_mels_computed_together_differ_only_between_codewords_equally_near(
+    dvae: DiscreteVAE, mels: list[Tensor]
+) -> None:
+    """What a GPU does, on any machine."""
+    wavs = [speechlike(samples, seed) for seed, samples in enumerate(LENGTHS)]
+    batch = encode_batch(dvae, [for_codes for for_codes, _ in mels_together(wavs, MEL_STATS)], LENGTHS)
+    for codes, mel, samples in zip(batch, mels, LENGTHS, strict=True):
+        count_ties(dvae, mel, codes, coqui_codes(dvae, mel, samples))
 
 
 def test_these_clips_would_notice_a_missing_mask(dvae: DiscreteVAE, mels: list[Tensor]) -> None:
@@ -123,12 +137,36 @@ def test_encoding_leaves_the_precision_settings_as_they_were(dvae: DiscreteVAE, 
 def test_codes_on_a_gpu_differ_only_between_codewords_equally_near(dvae: DiscreteVAE, mels: list[Tensor]) -> None:
     on_gpu = encode_batch(build_copy(dvae).cuda(), mels, LENGTHS)
     for codes, mel, samples in zip(on_gpu, mels, LENGTHS, strict=True):
-        expected = coqui_codes(dvae, mel, samples)
-        outputs = dvae.encoder(mel[None])[0].T[: len(expected)].double()
-        distances = torch.cdist(outputs, dvae.codebook.embed.T.double())
-        chosen = distances.gather(1, codes[:, None])[:, 0]
-        nearest = distances.gather(1, expected[:, None])[:, 0]
-        assert (((chosen - nearest) / nearest.clamp(min=1e-6))[codes != expected] < 1e-4).all()
+        count_ties(dvae, mel, codes, coqui_codes(dvae, mel, samples))
+
+
+@torch.no_grad()
+def count_ties(dvae: DiscreteVAE, mel: Tensor, codes: Tensor, expected: Tensor) -> int:
+    """How many codes differ from coqui's; each of them must name a codeword as near as coqui's, to 1e-4 relative."""
+    outputs = dvae.encoder(mel[None])[0].T[: len(expected)].double()
+    distances = torch.cdist(outputs, dvae.codebook.embed.T.double())
+    chosen = distances.gather(1, codes[:, None])[:, 0]
+    nearest = distances.gather(1, expected[:, None])[:, 0]
+    differ = codes != expected
+    assert (((chosen - nearest) / nearest.clamp(min=1e-6))[differ] < 1e-4).all()
+    return int(differ.sum())
+
+
+def test_an_encoder_of_real_size_differs_from_coqui_in_at_most_a_tie_in_a_thousand_codes() -> None:
+    dvae = fitted_dvae(hidden_dim=512, codebook_dim=512, num_tokens=1024)
+    lengths = LENGTHS * 3
+    mels = [dvae_mel(speechlike(samples, 200 + seed), MEL_STATS) for seed, samples in enumerate(lengths)]
+    total = ties = in_use = 0
+    for start in range(0, len(lengths), len(LENGTHS)):
+        batch = slice(start, start + len(LENGTHS))
+        together = encode_batch(dvae, mels[batch], lengths[batch])
+        for codes, mel, samples in zip(together, mels[batch], lengths[batch], strict=True):
+            ties += count_ties(dvae, mel, codes, coqui_codes(dvae, mel, samples))
+            total += len(codes)
+        in_use = max(in_use, len(torch.cat(together).unique()))
+    assert total > 2000
+    assert in_use >= 256, f"{in_use} codes in use prove little"
+    assert ties <= total / 1000, f"{ties} of {total} codes differ"
 
 
 def build_copy(dvae: DiscreteVAE) -> DiscreteVAE:

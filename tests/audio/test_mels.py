@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 
-from xtts_framework.audio.mels import MIN_SAMPLES, conditioning_mel, dvae_mel
+from xtts_framework.audio.mels import MIN_SAMPLES, conditioning_mel, dvae_mel, mels_together
 
 MEL_STATS = torch.linspace(2.5, 7.5, 80)
+LENGTHS = [MIN_SAMPLES, 11_025, 11_264, 11_265, 100_000, 255_780]
+
+
+def noise(samples: int) -> Tensor:
+    return 0.3 * torch.randn(samples, generator=torch.Generator().manual_seed(samples))
 
 
 def coqui_mel(wav: Tensor, n_fft: int) -> Tensor:
@@ -32,14 +35,37 @@ def coqui_mel(wav: Tensor, n_fft: int) -> Tensor:
     return mel
 
 
-@pytest.mark.parametrize("samples", [MIN_SAMPLES, 11_025, 11_264, 11_265, 100_000, 255_780])
-@pytest.mark.parametrize(("our_mel", "n_fft"), [(dvae_mel, 1024), (conditioning_mel, 2048)])
-def test_mel_is_bit_for_bit_coquis(our_mel: Callable[[Tensor, Tensor], Tensor], n_fft: int, samples: int) -> None:
-    wav = 0.3 * torch.randn(samples, generator=torch.Generator().manual_seed(samples))
-    ours = our_mel(wav, MEL_STATS)
+@pytest.mark.parametrize("samples", LENGTHS)
+def test_what_codes_are_made_of_is_bit_for_bit_coquis(samples: int) -> None:
+    ours = dvae_mel(noise(samples), MEL_STATS)
     assert ours.shape == (80, 1 + samples // 256)
-    assert torch.equal(ours, coqui_mel(wav, n_fft))
+    assert torch.equal(ours, coqui_mel(noise(samples), 1024))
+
+
+@pytest.mark.parametrize("samples", LENGTHS)
+def test_conditioning_mel_is_coquis_but_for_the_last_bits(samples: int) -> None:
+    ours = conditioning_mel(noise(samples), MEL_STATS)
+    assert ours.shape == (80, 1 + samples // 256)
+    assert (ours - coqui_mel(noise(samples), 2048)).abs().max() <= 1e-6
+
+
+def test_mels_of_many_clips_together_are_those_of_each_alone() -> None:
+    clips = [noise(samples) for samples in LENGTHS]
+    for clip, (for_codes, conditioning) in zip(clips, mels_together(clips, MEL_STATS), strict=True):
+        assert for_codes.shape == conditioning.shape == (80, 1 + len(clip) // 256)
+        assert (for_codes - dvae_mel(clip, MEL_STATS)).abs().max() <= 1e-6
+        assert (conditioning - conditioning_mel(clip, MEL_STATS)).abs().max() <= 1e-6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_mels_on_a_gpu_are_within_the_tolerance_of_what_is_stored() -> None:
+    clips = [noise(samples) for samples in LENGTHS]
+    for clip, (for_codes, conditioning) in zip(clips, mels_together(clips, MEL_STATS.cuda()), strict=True):
+        assert (for_codes.cpu() - dvae_mel(clip, MEL_STATS)).abs().max() <= 2e-3
+        assert (conditioning.cpu() - conditioning_mel(clip, MEL_STATS)).abs().max() <= 2e-3
 
 
 def test_silence_gives_finite_mels() -> None:
-    assert dvae_mel(torch.zeros(5000), MEL_STATS).isfinite().all()
+    for mel in (dvae_mel, conditioning_mel):
+        assert mel(torch.zeros(5000), MEL_STATS).isfinite().all()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 import pytest
+import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from xtts_framework.data.features import (
     ClipFeatures,
     FeatureReader,
     clip_key,
+    list_clips,
     scan_store,
     write_index,
     write_shard,
@@ -95,6 +99,39 @@ def test_store_is_known_from_its_shards_alone(tmp_path: Path) -> None:
 
 def test_missing_store_holds_nothing(tmp_path: Path) -> None:
     assert scan_store(tmp_path / "none").places == {}
+    assert list_clips(tmp_path / "none") == set()
+
+
+def test_clips_are_listed_from_headers_and_what_has_none_holds_none(tmp_path: Path) -> None:
+    damaged = store_of(DatasetFolder(tmp_path), "a", "b")
+    store = damaged.parent
+    write_shard(store, [make_clip("c")])
+    assert list_clips(store) == {clip_key(name, "base") for name in "abc"}
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    safetensors.numpy.save_file({}, store / "shard-1.safetensors", metadata={"clips": "[1]"})
+    safetensors.numpy.save_file({}, store / "shard-2.safetensors")
+    assert list_clips(store) == {clip_key("c", "base")}
+
+
+def test_one_shard_written_by_many_at_once_is_whole(tmp_path: Path) -> None:
+    store = tmp_path / "features"
+    clips = [make_clip("a", codes=600, frames=2400), make_clip("b")]
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda _: write_shard(store, clips), range(40)))
+    assert all(found == places[0] for found in places)
+    assert len(list(store.iterdir())) == 1
+    assert scan_store(store).places == places[0]
+
+
+def test_the_documented_way_to_read_features_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Path(__file__).parent.parent.parent / "docs/features.md"
+    (snippet,) = re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
+    store_of(DatasetFolder(tmp_path / "results/datasets/am"), "a")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {}
+    exec(snippet, found)
+    assert torch.equal(found["codes"], make_clip("a").codes)
+    assert torch.equal(found["mel"], make_clip("a").mel.half())
 
 
 @settings(max_examples=30, deadline=None)

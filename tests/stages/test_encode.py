@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,10 @@ import polars as pl
 import pytest
 import soundfile
 import torch
+from click.testing import CliRunner
 from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 
+from xtts_framework.cli.main import cli
 from xtts_framework.config import EncodeConfig
 from xtts_framework.data.features import FeatureReader
 from xtts_framework.errors import UserError
@@ -84,11 +86,46 @@ def place(tmp_path: Path) -> Workplace:
     return place
 
 
-def encode_and_count(place: Workplace, base: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Encode; return the last line of the log."""
+@pytest.fixture
+def crowd(tmp_path: Path) -> Workplace:
+    """Sixteen short recordings, two of them with the same sound."""
+    place = Workplace(tmp_path)
+    names = [f"clip{seed}" for seed in range(16)]
+    for seed, name in enumerate(names):
+        place.record(name, 0.4 + 0.05 * seed, 2 if name == "clip5" else seed)
+    shutil.copy(place.path("clip3"), place.path("clip11"))
+    place.validate(*names)
+    return place
+
+
+def encode_and_count(
+    place: Workplace, base: Path, capsys: pytest.CaptureFixture[str], *, part: tuple[int, int] | None = None
+) -> str:
+    """Encode, at most two clips to a shard; return the last line of the log."""
     capsys.readouterr()
-    encode(place.config, base, place.out)
+    encode(place.config, base, place.out, part=part, shard_clips=2)
     return capsys.readouterr().err.splitlines()[-1]
+
+
+def start_encoding(place: Workplace, base: Path, *, part: tuple[int, int] | None = None) -> subprocess.Popen[str]:
+    """Encode in a process of its own, at most two clips to a shard."""
+    program = (
+        "import sys; from pathlib import Path; from xtts_framework.config import EncodeConfig; "
+        "from xtts_framework.layout import DatasetFolder; from xtts_framework.stages.encode import encode; "
+        "dataset, base, out = map(Path, sys.argv[1:4]); part = tuple(map(int, sys.argv[4:])); "
+        "encode(EncodeConfig(dataset_path=dataset), base, DatasetFolder(out), part=part or None, shard_clips=2)"
+    )
+    arguments = [place.dataset, base, place.out.path, *(part or ())]
+    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+
+
+def copy_of(place: Workplace, folder: Path) -> Workplace:
+    """The same recordings and manifest elsewhere; no features."""
+    copy = Workplace(folder)
+    shutil.copytree(place.dataset, copy.dataset)
+    copy.out.path.mkdir()
+    shutil.copy(place.out.manifest, copy.out.manifest)
+    return copy
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -232,33 +269,124 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_killed_encode_goes_on_from_its_finished_shards(
-    place: Workplace, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+def test_full_disk_names_the_store_and_the_rest_is_encoded_after_space_is_made(
+    crowd: Workplace, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crowd.validate(*(f"clip{number}" for number in range(8)), duration_s=0.001)
+    with small_disk(crowd.out.feature_store, size="48k") as enlarge:
+        with pytest.raises(UserError, match=r"No space left on device.*go on") as refusal:
+            encode_and_count(crowd, tiny_base, capsys)
+        assert str(refusal.value).startswith(f"{crowd.out.feature_store}: cannot write features")
+        finished = list(crowd.out.feature_store.iterdir())
+        assert 1 <= len(finished) < 4
+        assert {path.suffix for path in finished} == {".safetensors"}
+        enlarge("10m")
+        assert encode_and_count(crowd, tiny_base, capsys) == (
+            f"encoded {8 - 2 * len(finished)} clips, reused {2 * len(finished)}"
+        )
+        stored = contents(crowd.out.feature_store)
+    encode_and_count(crowd, tiny_base, capsys)
+    assert contents(crowd.out.feature_store) == stored
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], object]]:
+    """A file system of its own at `folder`, in memory; yields how to enlarge it."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system in memory")
+    try:
+        yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_killed_encode_goes_on_and_leaves_the_shards_of_an_undisturbed_one(
+    place: Workplace, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [f"clip{seed}" for seed in range(32)]
     for seed, name in enumerate(names):
         place.record(name, 11.6, seed)
     place.validate(*names)
-    program = (
-        "import sys; from pathlib import Path; from xtts_framework.config import EncodeConfig; "
-        "from xtts_framework.layout import DatasetFolder; from xtts_framework.stages.encode import encode; "
-        "dataset, base, out = map(Path, sys.argv[1:]); "
-        "encode(EncodeConfig(dataset_path=dataset), base, DatasetFolder(out), shard_clips=1)"
-    )
-    arguments = [sys.executable, "-c", program, str(place.dataset), str(tiny_base), str(place.out.path)]
-    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+    undisturbed = copy_of(place, tmp_path / "undisturbed")
+    encode_and_count(undisturbed, tiny_base, capsys)
+    with start_encoding(place, tiny_base) as process:
         while not list(place.out.feature_store.glob("shard-*")) and process.poll() is None:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not place.out.features.exists()
     finished = len(list(place.out.feature_store.glob("shard-*")))
-    assert 1 <= finished < 8
-    line = encode_and_count(place, tiny_base, capsys)
-    encoded, reused = (int(word) for word in line.split() if word.isdigit())
-    assert encoded + reused == 32
-    assert reused == 4 * finished, "four clips of 11.6 s fill a batch, and each batch its shard"
-    assert not list(place.out.feature_store.glob(".partial-*"))
+    assert 1 <= finished < 16
+    assert encode_and_count(place, tiny_base, capsys) == f"encoded {32 - 2 * finished} clips, reused {2 * finished}"
+    assert contents(place.out.feature_store) == contents(undisturbed.out.feature_store)
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 11])
+def test_shards_are_the_same_whatever_the_number_of_parts(
+    crowd: Workplace, tiny_base: Path, tmp_path: Path, jobs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = copy_of(crowd, tmp_path / "together")
+    shares = []
+    for part in reversed(range(1, jobs + 1)):
+        line = encode_and_count(together, tiny_base, capsys, part=(part, jobs))
+        shares.append(int(line.removeprefix(f"part {part} of {jobs}: encoded ").removesuffix(" clips")))
+    assert sum(shares) == 15
+    assert max(shares) - min(shares) <= 2, "a shard at most"
+    assert not together.out.features.exists()
+    assert encode_and_count(together, tiny_base, capsys) == "encoded 0 clips, reused 16"
+    assert encode_and_count(crowd, tiny_base, capsys) == "encoded 15 clips, reused 1"
+    assert contents(together.out.feature_store) == contents(crowd.out.feature_store)
+    assert sha256_of(together.out.features) == sha256_of(crowd.out.features)
+
+
+def test_parts_at_the_same_time_leave_the_store_of_one_process(
+    crowd: Workplace, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = copy_of(crowd, tmp_path / "together")
+    # The second part twice: as when a cluster starts a job again that it lost sight of.
+    processes = [start_encoding(together, tiny_base, part=part) for part in [(1, 2), (2, 2), (2, 2)]]
+    for process in processes:
+        _, log = process.communicate()
+        assert process.returncode == 0, log
+    assert not list(together.out.feature_store.glob(".partial-*"))
+    assert encode_and_count(together, tiny_base, capsys) == "encoded 0 clips, reused 16"
+    encode_and_count(crowd, tiny_base, capsys)
+    assert contents(together.out.feature_store) == contents(crowd.out.feature_store)
+
+
+def test_a_part_leaves_other_jobs_files_alone_and_checking_to_the_end(
+    place: Workplace, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode_and_count(place, tiny_base, capsys)
+    unfinished = place.out.feature_store / ".partial-of-another-job"
+    unfinished.write_bytes(b"half a shard")
+    shard = next(place.out.feature_store.glob("shard-*"))
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    (place.out.feature_store / "shard-0.safetensors").write_bytes(b"no shard at all")
+    assert encode_and_count(place, tiny_base, capsys, part=(1, 1)) == "part 1 of 1: encoded 0 clips"
+    assert unfinished.exists()
+    assert encode_and_count(place, tiny_base, capsys) in [f"encoded {n} clips, reused {3 - n}" for n in (1, 2)]
+    assert not unfinished.exists()
+    assert not (place.out.feature_store / "shard-0.safetensors").exists()
+
+
+def test_clips_added_anywhere_are_the_only_ones_encoded(
+    crowd: Workplace, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = pl.read_parquet(crowd.out.manifest)["clip_id"].to_list()
+    encode_and_count(crowd, tiny_base, capsys)
+    before = contents(crowd.out.feature_store)
+    for seed, position in enumerate([0, 3, 9, 19]):
+        crowd.record(f"new{seed}", 0.6, 100 + seed)
+        names.insert(position, f"new{seed}")
+    crowd.validate(*names)
+    assert encode_and_count(crowd, tiny_base, capsys) == "encoded 4 clips, reused 16"
+    assert before.items() <= contents(crowd.out.feature_store).items()
+    assert FeatureReader(crowd.out).clip_ids == names
 
 
 def test_features_do_not_depend_on_an_interruption(place: Workplace, tiny_base: Path, tmp_path: Path) -> None:
@@ -284,3 +412,11 @@ def test_command_encodes_and_says_what_was_done(place: Workplace, tiny_base: Pat
     assert done.returncode == 0, done.stderr
     assert done.stderr.endswith("encoded 3 clips, reused 0\n")
     assert len(pl.read_parquet(place.out.features)) == 3
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/", "a/b", "-1/2"])
+def test_a_part_that_is_none_is_refused(part: str, tmp_path: Path) -> None:
+    arguments = ["encode", "--config", "c", "--base", "b", "--out", str(tmp_path), "--part", part]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert "expected K/N with K from 1 to N, for example 2/3" in result.output

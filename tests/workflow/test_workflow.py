@@ -163,6 +163,40 @@ def test_a_changed_recording_reencodes_that_clip_only(finished: tuple[Path, str]
     assert changed["clip_id"].to_list() == [manifest["clip_id"][0]]
 
 
+def test_jobs_that_share_the_encoding_leave_the_shards_of_one(
+    tmp_path: Path, speech_dataset: Path, tiny_base: Path
+) -> None:
+    shutil.copytree(speech_dataset, tmp_path / "dataset")
+    shutil.copytree(tiny_base, tmp_path / "base")
+    dataset = DatasetFolder(tmp_path / "results/datasets/speech")
+
+    def encode(jobs: int) -> list[str]:
+        """Encode; return the rules that ran."""
+        (tmp_path / "config.yaml").write_text(f"encode_jobs: {jobs}\n{CONFIG}", encoding="utf-8")
+        result = snakemake(tmp_path, "--until", "encode")
+        assert result.returncode == 0, result.stdout
+        return re.findall(r"^(?:local)?rule (\w+):", result.stdout, re.MULTILINE)
+
+    def logs(name: str) -> str:
+        return "".join(path.read_text("utf-8") for path in sorted((dataset.path / "logs").glob(name)))
+
+    assert encode(3) == ["validate", "encode_part", "encode_part", "encode_part", "encode"]
+    clips = pl.read_parquet(dataset.features).height
+    assert re.findall(r"encoded \d+ clips", logs("encode-part-*-of-3.log")) == [
+        f"encoded {clips} clips", "encoded 0 clips", "encoded 0 clips",
+    ]  # fmt: skip
+    assert logs("encode.log").endswith(f"encoded 0 clips, reused {clips}\n")
+    shards = sorted(path.name for path in dataset.feature_store.glob("shard-*"))
+    shutil.rmtree(dataset.feature_store)
+    assert encode(1) == ["encode"]
+    assert sorted(path.name for path in dataset.feature_store.glob("shard-*")) == shards
+    wav = tmp_path / "dataset" / pl.read_parquet(dataset.manifest)["file"][0]
+    samples, rate = soundfile.read(wav, dtype="float32")
+    soundfile.write(wav, samples * np.float32(0.7), rate)
+    assert encode(2) == ["validate", "encode_part", "encode_part", "encode"]
+    assert re.findall(r"encoded \d+ clips", logs("encode-part-*-of-2.log")) == ["encoded 1 clips", "encoded 0 clips"]
+
+
 def test_a_dry_run_of_the_default_configuration_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
     result = snakemake(tmp_path, "--dry-run")

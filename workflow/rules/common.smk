@@ -41,6 +41,8 @@ if workflow.is_main_process:
 
 
 wildcard_constraints:
+    part=r"\d+",
+    parts=r"\d+",
     dataset="|".join(map(re.escape, project.datasets)) or "-",
     run="|".join(map(re.escape, project.runs)) or "-",
 
@@ -53,6 +55,13 @@ def metadata_of(wildcards):
 def recordings_of(wildcards):
     """Names, sizes and times of the recordings: a hundred thousand files must not become inputs."""
     return recordings_fingerprint(project.datasets[wildcards.dataset].path)
+
+
+def encode_parts(wildcards):
+    """What the jobs leave that share the encoding of a dataset; nothing where one job does it alone."""
+    jobs = project.encode_jobs
+    folder = f"{DATASETS}/{wildcards.dataset}/features"
+    return [f"{folder}/part-{part}-of-{jobs}.done" for part in range(1, jobs + 1) if jobs > 1]
 
 
 def of_run(file):

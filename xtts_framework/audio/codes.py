@@ -11,16 +11,16 @@ N codes of all clips together.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from TTS.tts.layers.xtts.dvae import ResBlock
 
+from xtts_framework.audio.precision import without_tf32
 from xtts_framework.audio.rates import AUDIO_STOPS, FRAMES_PER_CODE, code_count
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def encode_batch(dvae: DiscreteVAE, mels: Sequence[Tensor], samples: Sequence[in
 
     Args:
         dvae: as `load_dvae` returns it.
-        mels: `dvae_mel` of each clip, [80, F].
+        mels: `dvae_mel` of each clip, [80, F], on the CPU or on that device.
         samples: samples of each clip at 22050 Hz.
 
     Returns:
@@ -44,36 +44,39 @@ def encode_batch(dvae: DiscreteVAE, mels: Sequence[Tensor], samples: Sequence[in
     embed_CK = dvae.codebook.embed
     slots = [math.ceil(mel.shape[1] / FRAMES_PER_CODE) + 1 for mel in mels]
     starts = [0, *itertools.accumulate(slots)]
-    row_CR = torch.zeros(mels[0].shape[0], starts[-1] * FRAMES_PER_CODE)
-    real_R = torch.zeros(starts[-1] * FRAMES_PER_CODE, dtype=torch.bool)
+    row_CR = torch.zeros(mels[0].shape[0], starts[-1] * FRAMES_PER_CODE, device=embed_CK.device)
+    gap_R = torch.ones(row_CR.shape[1], dtype=torch.bool)
     for mel, start in zip(mels, starts, strict=False):
         here = slice(start * FRAMES_PER_CODE, start * FRAMES_PER_CODE + mel.shape[1])
         row_CR[:, here] = mel
-        real_R[here] = True
+        gap_R[here] = False
     counts = [code_count(count) for count in samples]
     wanted_N = torch.cat([start + torch.arange(count) for start, count in zip(starts, counts, strict=False)])
-    with _without_tf32():
-        encoded_CR, _ = _encode_masked(dvae.encoder, row_CR.to(embed_CK.device), real_R.to(embed_CK.device))
+    with without_tf32():
+        encoded_CR, _ = _encode_masked(dvae.encoder, row_CR, gap_R)
         codes_N = _nearest(encoded_CR.T[wanted_N.to(embed_CK.device)], embed_CK)
     return list(torch.split(codes_N.cpu(), counts))
 
 
-def _encode_masked(module: nn.Module, row_CR: Tensor, real_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply one layer; return its output, zero in the gaps, and which of its positions belong to a clip.
+def _encode_masked(module: nn.Module, row_CR: Tensor, gap_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply one layer; return its output, zero in the gaps, and which of its positions belong to no clip.
 
     Clips start at multiples of the encoder's stride, so an output belongs to a clip when the input it is centred on
-    does. Activations need no mask: they leave zeros at zero.
+    does. Activations need no mask: they leave zeros at zero. Every activation follows a convolution and every
+    residual is fresh, so both may be changed in place; the gaps are few, so filling them costs less than a mask.
     """
     if isinstance(module, nn.Sequential):
         for layer in module:
-            row_CR, real_R = _encode_masked(layer, row_CR, real_R)
-        return row_CR, real_R
+            row_CR, gap_R = _encode_masked(layer, row_CR, gap_R)
+        return row_CR, gap_R
     if isinstance(module, ResBlock):
-        return row_CR + _encode_masked(module.net, row_CR, real_R)[0], real_R
+        return _encode_masked(module.net, row_CR, gap_R)[0].add_(row_CR), gap_R
     if isinstance(module, nn.Conv1d):
-        real_R = real_R[:: module.stride[0]]
-        return module(row_CR) * real_R, real_R
-    return module(row_CR), real_R
+        gap_R = gap_R[:: module.stride[0]]
+        return module(row_CR).index_fill_(1, gap_R.nonzero()[:, 0].to(row_CR.device), 0.0), gap_R
+    if isinstance(module, nn.ReLU):
+        return row_CR.relu_(), gap_R
+    return module(row_CR), gap_R
 
 
 def _nearest(vectors_NC: Tensor, embed_CK: Tensor) -> Tensor:
@@ -82,17 +85,6 @@ def _nearest(vectors_NC: Tensor, embed_CK: Tensor) -> Tensor:
         vectors_NC.pow(2).sum(1, keepdim=True) - 2 * vectors_NC @ embed_CK + embed_CK.pow(2).sum(0, keepdim=True)
     )
     return distances_NK.argmin(1)
-
-
-@contextlib.contextmanager
-def _without_tf32() -> Iterator[None]:
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
 
 
 def count_targets(clips: Iterable[Tensor], stop_token: int) -> Tensor:

@@ -10,6 +10,7 @@ Tensor legend: L codes of one clip, F mel frames of one clip.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +55,7 @@ class ClipFeatures:
     Args:
         key: see `clip_key`.
         codes: [L], 0 to 1023.
-        mel: conditioning mel of the whole clip, [80, F].
+        mel: conditioning mel of the whole clip, float16 or about to be, [80, F].
     """
 
     key: str
@@ -80,6 +81,8 @@ def clip_key(audio_sha256: str, base_features_key: str) -> str:
 def write_shard(store: Path, clips: Sequence[ClipFeatures]) -> dict[str, Place]:
     """Write clips into one new shard, whole or not at all; return the place of each by key.
 
+    Processes may write at the same time, even the same shard: it has the same bytes from each of them.
+
     Codes become int16 [sum of L], mels float16 [sum of F, 80]. Half precision moves a value by at most 2e-3 while it
     is below 8 in size; a log-mel is at least -11.5, so that holds for `mel_stats` above 1.5.
 
@@ -95,7 +98,7 @@ def write_shard(store: Path, clips: Sequence[ClipFeatures]) -> dict[str, Place]:
         metadata={"clips": json.dumps(lengths)},
     )
     shard = f"shard-{hashlib.sha256(content).hexdigest()[:NAME_LENGTH]}.safetensors"
-    with replacing_file(store / shard) as partial:
+    with replacing_file(store / shard, many_writers=True) as partial:
         partial.write_bytes(content)
     return _places(shard, lengths)
 
@@ -122,11 +125,22 @@ def scan_store(store: Path) -> StoredClips:
     damaged = []
     for shard, digest in zip(shards, digests, strict=True):
         if shard.name == f"shard-{digest[:NAME_LENGTH]}.safetensors":
-            with safetensors.safe_open(shard, "np") as content:
-                places |= _places(shard.name, json.loads(content.metadata()["clips"]))
+            places |= _places(shard.name, _clips_of(shard))
         else:
             damaged.append(shard)
     return StoredClips(places, tuple(damaged))
+
+
+def list_clips(store: Path) -> set[str]:
+    """Keys of the clips that a feature store seems to hold, read from the shards' headers: quick, checks no data.
+
+    Shards without a readable header hold nothing. Others may be written meanwhile.
+    """
+    keys: set[str] = set()
+    for shard in store.glob("shard-*.safetensors"):
+        with contextlib.suppress(OSError, safetensors.SafetensorError, ValueError, TypeError, KeyError):
+            keys |= {key for key, _, _ in _clips_of(shard)}
+    return keys
 
 
 def write_index(
@@ -191,6 +205,13 @@ class FeatureReader:
                 ) from error
             self._shards[shard] = content.get_slice("codes"), content.get_slice("mels")
         return self._shards[shard]
+
+
+def _clips_of(shard: Path) -> list[tuple[str, int, int]]:
+    """`(key, codes, frames)` of each clip, from a shard's header."""
+    with safetensors.safe_open(shard, "np") as content:
+        clips: list[tuple[str, int, int]] = json.loads(content.metadata()["clips"])
+    return clips
 
 
 def _places(shard: str, lengths: Iterable[tuple[str, int, int]]) -> dict[str, Place]:
