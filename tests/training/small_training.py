@@ -118,7 +118,7 @@ def _manifest(speech: Path) -> pl.DataFrame:
                 "channels": info.channels,
                 "text": texts[wav.name],
                 "normalized": texts[wav.name],
-                "speaker": wav.stem.partition("_")[0],
+                "speaker": wav.stem.partition("_")[2],
                 "language": "am",
                 "split": "eval" if line > len(wavs) - EVAL_CLIPS else "train",
             }

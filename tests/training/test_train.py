@@ -275,7 +275,7 @@ def changed_dataset(prepared: Prepared, folder: Path, **columns: Any) -> Dataset
         ({"split": pl.lit("train")}, "no evaluation clip"),
         ({"split": pl.lit("eval")}, "no training clip"),
         ({"base_features_key": pl.lit("another")}, "were made with another base"),
-        ({"normalized": pl.lit("漢字")}, r"speech/speaker1_0001: its text has a character that the vocabulary lacks"),
+        ({"normalized": pl.lit("漢字")}, r"speech/0001_speaker1: its text has a character that the vocabulary lacks"),
         ({"normalized": pl.lit("ሰ ላ ም " * 200)}, r"text ids, the model takes 401"),
         ({"codes_length": pl.lit(604)}, r"604 audio codes, the model takes 1 to 603"),
     ],
@@ -307,10 +307,10 @@ def test_mels_that_are_not_finite_are_refused(
 
     def broken(reader: FeatureReader, clip_id: str, frames: slice | None = None) -> torch.Tensor:
         mel = original(reader, clip_id, frames)
-        return mel * math.nan if clip_id.endswith("0003") else mel
+        return mel * math.nan if "0003" in clip_id else mel
 
     monkeypatch.setattr(FeatureReader, "mel", broken)
-    with pytest.raises(UserError, match=r"speech/speaker3_0003: its mel holds numbers that are not finite"):
+    with pytest.raises(UserError, match=r"speech/0003_speaker3: its mel holds numbers that are not finite"):
         train_once()
 
 

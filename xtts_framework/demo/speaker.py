@@ -17,7 +17,10 @@ def main() -> None:
     duration_s = 0.0
     for path, text in order["clips"]:
         samples, rate_hz = speak(text, voice)
-        soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+        try:
+            soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+        except (soundfile.SoundFileError, OSError) as error:
+            sys.exit(f"{path}: cannot be written, the disk may be full: {error}")
         duration_s += len(samples) / rate_hz
     print(duration_s)
 

@@ -30,7 +30,7 @@ FAULTY_SENTENCES = (
     "this sentence is english, not amharic.",
 )
 """A malformed numeral, an unknown abbreviation, a word in two scripts, another script."""
-MISSING_RECORDING = ("speaker1_missing.wav", "ይህ ቅጂ ጠፍቷል።")
+MISSING_RECORDING = ("missing_speaker1.wav", "ይህ ቅጂ ጠፍቷል።")
 """A row whose recording does not exist."""
 
 
@@ -72,7 +72,7 @@ def create_demo_data(out: Path, clips: int | None = None) -> DemoData:
     for index in range(count + len(FAULTY_SENTENCES)):
         speaker = names[(index + index // len(sentences)) % len(names)]
         text = sentences[index % len(sentences)] if index < count else FAULTY_SENTENCES[index - count]
-        file = f"{speaker}_{index + 1:04d}.wav"
+        file = f"{index + 1:04d}_{speaker}.wav"
         texts[file] = text
         speaker_clips[speaker].append(file)
     with replacing_folder(out) as folder:
