@@ -168,6 +168,17 @@ class ValidationConfig(Strict):
     eval_max: int = Field(500, ge=1, description="At most this many evaluation clips.")
     seed: int = Field(1, ge=0, description="Seed of the train/eval split.")
 
+    @model_validator(mode="after")
+    def _least_below_most(self) -> ValidationConfig:
+        for least, most in (
+            ("min_duration_s", "max_duration_s"),
+            ("min_characters_per_s", "max_characters_per_s"),
+            ("eval_min", "eval_max"),
+        ):
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(f"{least} {getattr(self, least):g} is above {most} {getattr(self, most):g}")
+        return self
+
 
 class DatasetConfig(Strict):
     """One folder of recordings with a metadata file, one language. Never modified."""

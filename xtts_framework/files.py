@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -79,6 +80,27 @@ def replacing_folder(destination: Path) -> Iterator[Path]:
         _remove_leftovers(destination, partial, replaced)
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path, command: str) -> Iterator[None]:
+    """Hold a folder for this process, until the end, however it ends.
+
+    Args:
+        command: whose other process may hold it, for the message.
+
+    Raises:
+        UserError: another process holds it.
+        OSError: the folder cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if not _lock(descriptor):
+            raise UserError(f"{folder}: another `{command}` is writing there. Wait for it, then run this again.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_text(destination: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing_file(destination) as partial:
@@ -143,6 +165,17 @@ def _naming_a_full_disk(destination: Path) -> Iterator[None]:
         if refused or disk.free < FULL_BYTES < disk.total:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination)) from error
         raise
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a folder until its descriptor is closed; False when another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # some file systems have no locks
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -115,6 +115,7 @@ def test_numbers_that_run_through_the_whole_dataset_are_no_recording() -> None:
         ("LJ001-0012.wav", "recording LJ001"),
         ("rec01-0012345-0018900.flac", "recording rec01"),
         ("rec01/0007.wav", "recording rec01"),
+        ("wavs/LJ001-0012.0123456789ab.wav", "recording wavs/LJ001"),
         ("wavs/clip7.wav", "file wavs/clip7.wav"),
         ("wavs/greeting.wav", "file wavs/greeting.wav"),
     ],
@@ -230,7 +231,9 @@ def test_a_new_clip_that_belongs_to_both_sides_is_on_neither() -> None:
     out, trained = min(held_out(files, texts)), min(set(files) - held_out(files, texts))
     bridge = f"wavs/{Path(trained).stem[:-4]}9999.wav"
     found = split_clips(clips_of([*files, bridge], [*texts, f"text of {out}"]), WANTED, first.sides)
-    assert found.conflicts == [1000]
+    assert found.conflicts == {
+        1000: (f"recording {Path(trained).parent / Path(trained).stem[:-5]}", f"text text of {out}")
+    }
     assert found.evaluation[:1000] == first.evaluation
     assert f"text of {out}" not in {text for text, side in found.sides.held_out.items() if not side}
 
@@ -252,6 +255,7 @@ def test_sides_come_back_from_their_file_unless_another_split_is_wanted(tmp_path
     assert read_sides(path, WANTED) == sides
     assert read_sides(path, ValidationConfig(seed=2)) is None
     assert read_sides(path, ValidationConfig(eval_fraction=0.1)) is None
+    assert read_sides(path, ValidationConfig(eval_min=30)) is None
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"split\.parquet: damaged.*\n.*Delete it"):
         read_sides(path, WANTED)

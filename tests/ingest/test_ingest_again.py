@@ -124,9 +124,13 @@ def test_a_recording_that_was_only_copied_anew_keeps_its_clip(source: Path, out:
     ingest(source, out)
     files = [row["audio_file"] for row in read_rows(out)]
     os.utime(source / "wavs" / "clip0.wav")
-    assert ingest(source, out).replaced == 1
+    done = ingest(source, out)
+    assert (done.kept, done.replaced, done.clips) == (4, 0, 0)
     assert [row["audio_file"] for row in read_rows(out)] == files
     assert len(list((out / "wavs").iterdir())) == 4
+    before = contents(out)
+    ingest(source, out)
+    assert contents(out) == before
 
 
 def test_an_edited_row_outlives_a_change_of_its_utterance(

@@ -13,7 +13,7 @@ import soundfile
 
 from xtts_framework.config import ValidateConfig
 from xtts_framework.errors import UserError
-from xtts_framework.files import read_json
+from xtts_framework.files import alone_in, read_json
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.stages.mend import write_mended_copy
 from xtts_framework.stages.validate import validate
@@ -70,7 +70,7 @@ def test_every_row_says_what_was_done_to_it(dataset: Path, tmp_path: Path) -> No
     assert fixes[4]["done"] == "encoded again, from FLAC PCM_24; 2 channels averaged; resampled from 48000 Hz"
     assert fixes[5]["done"] == "centred, it was off by 0.100"
     assert fixes[6]["done"] == ""
-    for line, code in ((7, "no numbers"), (9, "missing_audio"), (10, "wrong_field_count")):
+    for line, code in ((7, "non_finite_samples"), (9, "missing_audio"), (10, "wrong_field_count")):
         assert fixes[line]["done"].startswith("left out: ")
         assert code in fixes[line]["done"]
         assert fixes[line]["new_file"] == ""
@@ -92,18 +92,43 @@ def test_the_copy_is_a_dataset_that_passes_what_was_mended(dataset: Path, tmp_pa
     assert (tmp_path / "copy" / "wavs" / "sound.wav").read_bytes() == sound
 
 
-def test_a_second_copy_replaces_the_first_and_nothing_else_is_ever_replaced(dataset: Path, tmp_path: Path) -> None:
+def test_rows_keep_all_their_columns(dataset: Path, tmp_path: Path) -> None:
+    rows = "sound|calm|ሰላም 2|ሰላም ሁለት\nsilent|loud|ዓለም|\n"
+    (dataset / "metadata.csv").write_text(f"audio_file|emotion_name|text|normalized\n{rows}", encoding="utf-8")
+    write_mended_copy(config_of(dataset), tmp_path / "copy")
+    assert (tmp_path / "copy" / "metadata.csv").read_text(encoding="utf-8").splitlines() == [
+        "audio_file|emotion_name|text|normalized",
+        "wavs/sound.wav|calm|ሰላም 2|ሰላም ሁለት",
+        "wavs/silent.wav|loud|ዓለም|",
+    ]
+    (dataset / "metadata.csv").write_text("sound|ሰላም 2|ሰላም ሁለት\nsilent|ዓለም\n", encoding="utf-8")
+    write_mended_copy(config_of(dataset), tmp_path / "headerless")
+    assert (tmp_path / "headerless" / "metadata.csv").read_text(encoding="utf-8").splitlines() == [
+        "wavs/sound.wav|ሰላም 2|ሰላም ሁለት",
+        "wavs/silent.wav|ዓለም",
+    ]
+
+
+def test_nothing_is_ever_replaced(dataset: Path, tmp_path: Path) -> None:
+    """Nor a copy: people correct texts in it."""
     write_mended_copy(config_of(dataset), tmp_path / "copy")
     first = contents(tmp_path / "copy")
-    write_mended_copy(config_of(dataset), tmp_path / "copy")
-    assert contents(tmp_path / "copy") == first
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("dear")
-    for out in (tmp_path / "letters", dataset, dataset / "copy", dataset.parent):
+    for out in (tmp_path / "copy", tmp_path / "letters", dataset, dataset / "copy", dataset.parent):
         with pytest.raises(UserError, match="choose"):
             write_mended_copy(config_of(dataset), out)
+    assert contents(tmp_path / "copy") == first
     assert (tmp_path / "letters" / "love.txt").read_text() == "dear"
     assert not (dataset / "copy").exists()
+
+
+def test_a_copy_that_another_process_writes_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    with (
+        alone_in(tmp_path / "copy", "xtts validate --fix"),
+        pytest.raises(UserError, match="another `xtts validate --fix` is writing there"),
+    ):
+        write_mended_copy(config_of(dataset), tmp_path / "copy")
 
 
 def test_a_copy_of_a_copy_mends_nothing(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

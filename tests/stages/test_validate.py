@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from pydantic import ValidationError
 from xtts_framework.config import ValidateConfig
 from xtts_framework.data.manifest import MANIFEST
 from xtts_framework.errors import UserError
-from xtts_framework.files import read_json
+from xtts_framework.files import alone_in, read_json
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.stages.validate import validate
 
@@ -162,10 +164,7 @@ def test_every_fault_has_its_code_and_a_row_has_all_of_its_codes(run: Any, datas
     assert pl.read_parquet(out.manifest)["line"].to_list() == [1, 2, 3, 4, 5, 6]
     assert (validation["rows"], validation["accepted"], validation["rejected"]) == (21, 6, 15)
     assert sum(validation["codes"].values()) == sum(map(len, expected.values()))
-    assert rejects[20]["detail"] == (
-        "expected 2 or 3 fields separated by '|', found 5. clip2.wav|ሰላም|ዓለም|x|y "
-        "If the text itself contains '|', quote the field."
-    )
+    assert rejects[20]["detail"] == ("expected 2 or 3 fields separated by '|', found 5. clip2.wav|ሰላም|ዓለም|x|y")
     assert validation["examples"]["too_long"] == [
         {"line": 8, "file": "long.wav", "detail": "12.00 s, longer than 11.6 s"}
     ]
@@ -255,6 +254,9 @@ def test_a_new_row_between_train_and_eval_is_refused(run: Any, speech: Path) -> 
     add_rows(speech, f"bridge.wav|{distinct_text(train)}|film {held_out}")
     _, validation, rejects = run()
     assert rejects[8]["codes"] == "in_train_and_eval"
+    assert rejects[8]["detail"] == (
+        f"its text {distinct_text(train)} trains, its recording film {held_out} is held out"
+    )
     assert validation["rows"] == validation["accepted"] + validation["rejected"] == 7
 
 
@@ -293,7 +295,7 @@ def test_a_dataset_without_a_good_row_is_refused_with_its_reasons(run: Any, data
     with pytest.raises(UserError) as error:
         run()
     assert "not one of 2 rows is fit for training" in str(error.value)
-    assert "missing_audio: 2, such as line 1, gone.wav: no such file" in str(error.value)
+    assert "missing_audio: 2, such as line 1, gone.wav: no such recording" in str(error.value)
     assert str(out.rejects) in str(error.value)
     assert not out.manifest.exists()
     assert set(read_rejects(out)) == {1, 2}
@@ -323,6 +325,38 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(dataset: Pa
         validate(config, DatasetFolder(tmp_path / "file" / "results"))
 
 
+def test_results_never_go_into_the_dataset(run: Any, dataset: Path) -> None:
+    before = contents(dataset)
+    config = ValidateConfig.model_validate({"dataset": {"path": dataset, "language": "am"}})
+    for out in (dataset, dataset / "checked"):
+        with pytest.raises(UserError, match="which is only read"):
+            validate(config, DatasetFolder(out))
+    assert contents(dataset) == before
+
+
+def test_two_at_once_do_not_mix_their_results(run: Any, tmp_path: Path) -> None:
+    with (
+        alone_in(tmp_path / "results" / "datasets" / "d", "xtts validate"),
+        pytest.raises(UserError, match="another `xtts validate` is writing there"),
+    ):
+        run()
+
+
+def test_metadata_that_leads_out_is_not_read(run: Any, dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret.wav|ሰላም\n")
+    (dataset / "metadata.csv").unlink()
+    (dataset / "metadata.csv").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="leads out of the dataset folder"):
+        run()
+
+
+def test_silence_is_silent_and_nothing_else(run: Any, speech: Path) -> None:
+    write_speech(speech / "wavs" / "clip2.wav", 2, gain=0)
+    out, _, rejects = run()
+    assert rejects[3]["codes"] == "mostly_silent"
+    assert read_rows_of(out.warnings) == {}
+
+
 def test_the_command_ends_in_a_message_and_imports_no_torch(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "validate.yaml").write_text(f"dataset: {{path: {dataset}, language: am}}\n")
     program = (
@@ -348,19 +382,29 @@ def test_the_demos_faulty_rows_are_refused_and_the_others_accepted(speech_datase
     assert set(read_rejects(out)) == {25, 26, 27, 28, 29}
 
 
-def test_a_killed_validation_leaves_no_processes_and_no_half_written_file(speech: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_validation_leaves_no_process_no_half_written_file_and_no_traceback(
+    speech: Path, tmp_path: Path, sent: signal.Signals, workers: int
+) -> None:
+    """Ctrl-C and a scheduler send to all processes of a job; somebody who kills it for good, to one."""
     add_rows(speech, *(f"clip{number % 6}.wav|{distinct_text(number % 900)}" for number in range(60_000)))
-    out = tmp_path / "out"
+    out, log = tmp_path / "out", tmp_path / "log"
     xtts = Path(sys.executable).with_name("xtts")
     command = [xtts, "validate", "--dataset", speech, "--language", "am", "--out", out]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
     children: list[psutil.Process] = []
-    while len(children) < 2:  # a tracker of multiprocessing, then the workers
+    while len(children) < 1 + workers:  # a tracker of multiprocessing, then the workers
         assert process.poll() is None
         children = psutil.Process(process.pid).children()
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+        time.sleep(0.02)
+    if sent == signal.SIGKILL:
+        process.kill()
+    else:
+        os.killpg(process.pid, sent)
+    assert process.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[sent]
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     assert [path for path in out.rglob("*") if path.is_file()] == []
+    assert "Traceback" not in log.read_text(encoding="utf-8")

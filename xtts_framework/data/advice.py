@@ -14,7 +14,8 @@ class Advice(NamedTuple):
 
 ADVICE = {
     "wrong_field_count": Advice(
-        "The line has another number of fields than its layout.", "Quote a text that contains '|'."
+        "The line has another number of fields than its layout.",
+        "Write file and text on one line, with '|' between; quote a text that contains '|'.",
     ),
     "missing_audio": Advice("The recording does not exist.", "Put it where the row says, or mend the name."),
     "outside_dataset": Advice(
@@ -34,7 +35,10 @@ ADVICE = {
     "low_sample_rate": Advice(
         "Half of what makes speech clear is missing.", "Find the original; resampling brings nothing back."
     ),
-    "mostly_silent": Advice("Hardly any of the recording is speech.", "Cut the silence: `xtts validate --fix`."),
+    "mostly_silent": Advice(
+        "Hardly any of the recording is speech.",
+        "Cut the silence: `xtts validate --fix`; remove the row if nothing is said.",
+    ),
     "leading_silence": Advice("There is a long silence before the speech.", "Cut it: `xtts validate --fix`."),
     "trailing_silence": Advice("There is a long silence after the speech.", "Cut it: `xtts validate --fix`."),
     "clipped": Advice(
@@ -86,7 +90,7 @@ ADVICE = {
     "pack_error": Advice("The language pack, or another plugin, failed on the text.", "Tell its author."),
     "unknown_character": Advice(
         "The text has characters that the language's vocabulary lacks.",
-        "Replace them, or write them out.",
+        "Replace them, or write them out; if most rows have it, is the language right?",
     ),
     "wrong_script": Advice(
         "The text is written in another script than the language's.", "Write it in the language's script."

@@ -150,7 +150,8 @@ def describe_findings(counts: dict[str, Any], kind: str) -> str:
     for code, count in counts[kind].items():
         worst = counts["examples"][code][0]
         remedy = explain(code).remedy
-        lines.append(f"  {code}: {count}, such as line {worst['line']}, {worst['file']}: {worst['detail']}. {remedy}")
+        detail = worst["detail"].rstrip(".።")
+        lines.append(f"  {code}: {count}, such as line {worst['line']}, {worst['file']}: {detail}. {remedy}".rstrip())
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ def find_recording(dataset: Path, file: str) -> str | Problem:
             return name
     if found or len(inside) < len(names):
         return Problem("outside_dataset", f"{found[0] if found else file} leads out of the dataset folder")
-    return Problem("missing_audio", f"no such file; looked for {', '.join(names)}")
+    return Problem("missing_audio", f"no such recording; looked for {', '.join(names)}")
 
 
 def measure_recording(path: Path) -> Measurement:

@@ -11,7 +11,7 @@ import codecs
 import errno
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xtts_framework.errors import UserError
@@ -46,6 +46,7 @@ class MetadataRow:
         speaker: "" when not given.
         recording: what the clip was cut from; "" when not given.
         fault: why the line cannot be understood, the line itself and what to do, on three lines; "" when it can.
+        fields: all of them, as written.
     """
 
     line: int
@@ -54,6 +55,7 @@ class MetadataRow:
     speaker: str
     recording: str = ""
     fault: str = ""
+    fields: tuple[str, ...] = field(default=(), compare=False)
 
 
 def read_metadata(path: Path) -> list[MetadataRow]:
@@ -90,6 +92,22 @@ def parse_metadata(content: bytes, source: Path) -> list[MetadataRow]:
         return []
     header = _read_header(lines[0][1], source)
     return [_read_row(number, line, header) for number, line in (lines[1:] if header else lines)]
+
+
+def read_header(path: Path) -> list[str] | None:
+    """The names of the columns as a metadata file writes them; None when its first line is a clip.
+
+    Raises:
+        UserError: as `read_metadata`.
+    """
+    lines = (line for line in LINE_END.split(_decode(path.read_bytes(), path)) if line.strip())
+    first = next(lines, "")
+    return split_fields(first) if first and _read_header(first, path) else None
+
+
+def find_file_column(header: Sequence[str] | None) -> int:
+    """Which column names the recordings, counted from 0, with these column names or without any."""
+    return [COLUMNS.get(name.lower(), "") for name in header].index("file") if header else 0
 
 
 def split_fields(line: str) -> list[str]:
@@ -154,7 +172,8 @@ def _read_row(number: int, line: str, header: tuple[str, ...] | None) -> Metadat
         return MetadataRow(number, fields[0], "", "", fault=_explain_field_count(line, expected, len(fields)))
     values: Mapping[str, str] = dict(zip(header or WITHOUT_HEADER, fields, strict=False))
     text = values.get("normalized") or values["text"]
-    return MetadataRow(number, values["file"], text, values.get("speaker", ""), values.get("recording", ""))
+    speaker, recording = values.get("speaker", ""), values.get("recording", "")
+    return MetadataRow(number, values["file"], text, speaker, recording, fields=tuple(fields))
 
 
 def _explain_field_count(line: str, expected: tuple[int, ...], found: int) -> str:
@@ -182,7 +201,12 @@ def _decode(content: bytes, source: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(_explain_encoding(content, error.start, unit, source)) from error
     if "\0" in text:
-        raise UserError(_explain_encoding(content, content.index(b"\0"), b"\n", source))
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(
+            f"{source} line {line}: byte {content.index(0) + 1} of the file (0x00) is no text: the file is damaged, or "
+            "UTF-16 without a byte-order mark.\n  Expected UTF-8, or UTF-16 with one.\n"
+            "  Take the byte out, or convert the file: iconv -f UTF-16LE -t UTF-8 metadata.csv > converted.csv"
+        )
     return text
 
 

@@ -19,7 +19,8 @@ from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_file
 
 Togetherness = Literal["speaker", "recording", "stretch", "text"]
-COLUMNS = ["key", "held_out", "together", "seed", "eval_fraction"]
+SETTINGS = ("seed", "eval_fraction", "eval_min", "eval_max")
+COLUMNS = ["key", "held_out", "together", *SETTINGS]
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,18 @@ class Sides:
 
     Args:
         together: what lies on one side as a whole, besides clips of one text.
-        seed, eval_fraction: of the configuration that decided.
+        settings: of the configuration that decided, those of `SETTINGS` in order.
         held_out: what clips have in common (`text …`, `recording …`, `sound …`), and whether it is held out.
     """
 
     together: Togetherness
-    seed: int
-    eval_fraction: float
+    settings: tuple[float, ...]
     held_out: Mapping[str, bool]
+
+
+def settings_of(wanted: ValidationConfig) -> tuple[float, ...]:
+    """What decides a split; with other settings, another split is wanted."""
+    return tuple(float(getattr(wanted, name)) for name in SETTINGS)
 
 
 def read_sides(path: Path, wanted: ValidationConfig) -> Sides | None:
@@ -54,18 +59,17 @@ def read_sides(path: Path, wanted: ValidationConfig) -> Sides | None:
             f"{path}: damaged, or not written by `xtts validate`: {error}\n"
             "  Delete it to divide the dataset afresh; clips may change sides then."
         ) from error
-    if (first["seed"], first["eval_fraction"]) != (wanted.seed, wanted.eval_fraction):
+    settings = tuple(first[name] for name in SETTINGS)
+    if settings != settings_of(wanted):
         return None
-    held_out = dict(table.select("key", "held_out").iter_rows())
-    return Sides(first["together"], first["seed"], first["eval_fraction"], held_out)
+    return Sides(first["together"], settings, dict(table.select("key", "held_out").iter_rows()))
 
 
 def write_sides(sides: Sides, path: Path) -> None:
     """Write them whole or not at all."""
     table = pl.DataFrame({"key": list(sides.held_out), "held_out": list(sides.held_out.values())}).with_columns(
         pl.lit(sides.together).alias("together"),
-        pl.lit(sides.seed, pl.Int64).alias("seed"),
-        pl.lit(sides.eval_fraction, pl.Float64).alias("eval_fraction"),
+        *(pl.lit(value, pl.Float64).alias(name) for name, value in zip(SETTINGS, sides.settings, strict=True)),
     )
     with replacing_file(path) as partial:
         table.write_parquet(partial)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import get_args
@@ -26,11 +26,14 @@ from typing import get_args
 import polars as pl
 
 from xtts_framework.config import ValidationConfig
-from xtts_framework.data.sides import Sides, Togetherness
+from xtts_framework.data.sides import Sides, Togetherness, settings_of
 from xtts_framework.errors import UserError
 
-SEGMENT = re.compile(r"(?P<recording>.*?)(?:[-_](?P<start>\d{5,})[-_]\d{5,}|(?:^|[-_])(?P<number>\d+))")
-"""Segments of `rec01`: `rec01_0007`, `rec01-0012345-0018900` (start and end), and `0007` in a folder `rec01`."""
+SEGMENT = re.compile(
+    r"(?P<recording>.*?)(?:[-_](?P<start>\d{5,})[-_]\d{5,}|(?:^|[-_])(?P<number>\d+))(?:\.[0-9a-f]{12})?"
+)
+"""Segments of `rec01`: `rec01_0007`, `rec01-0012345-0018900` (start and end), and `0007` in a folder `rec01`; each also
+with the mark behind it that `xtts ingest` gives to a recording that has changed."""
 STRETCH = 10
 """Segments with neighbouring numbers overlap in sound, if any do."""
 STRETCH_MS = 60_000
@@ -47,13 +50,14 @@ class Split:
 
     Args:
         evaluation: for each clip, whether it is held out.
-        conflicts: clips (their positions) that belong to both sides, by what they share with others; on neither.
+        conflicts: clips (their positions) that belong to both sides, and therefore to neither; with what they share
+            with clips that train, and with clips that are held out: `text …`, `recording …`, `speaker …`, `sound …`.
         sides: what is to be remembered for the next time.
         afresh: whether earlier sides could not be kept, because one of the two would have no clip.
     """
 
     evaluation: list[bool]
-    conflicts: list[int]
+    conflicts: dict[int, tuple[str, str]]
     sides: Sides
     afresh: bool = False
 
@@ -81,7 +85,7 @@ def split_clips(clips: pl.DataFrame, wanted: ValidationConfig, earlier: Sides | 
         evaluation, conflicts = _divide(clips, keys, wanted, earlier.held_out)
         if 0 < sum(evaluation) < len(evaluation) - len(conflicts):
             sides = replace(earlier, held_out=_remember(keys, evaluation, conflicts, earlier.held_out))
-            return Split(evaluation, sorted(conflicts), sides)
+            return Split(evaluation, conflicts, sides)
     least, _, _ = _bounds(clips.height, wanted)
     for together in _levels(clips):
         keys = _keys_of(clips, together)
@@ -91,8 +95,8 @@ def split_clips(clips: pl.DataFrame, wanted: ValidationConfig, earlier: Sides | 
     if not any(evaluation):
         smallest = min((len(group), group) for group in _connect(keys))[1]
         evaluation = [index in smallest for index in range(clips.height)]
-    sides = Sides(together, wanted.seed, wanted.eval_fraction, _remember(keys, evaluation, set(), {}))
-    return Split(evaluation, [], sides, afresh=earlier is not None)
+    sides = Sides(together, settings_of(wanted), _remember(keys, evaluation, {}, {}))
+    return Split(evaluation, {}, sides, afresh=earlier is not None)
 
 
 def name_recording(file: str, recording: str, together: Togetherness) -> str:
@@ -141,7 +145,7 @@ def _name_origins(file: str, recording: str, speaker: str, together: Togethernes
 
 def _divide(
     clips: pl.DataFrame, keys: Sequence[Sequence[str]], wanted: ValidationConfig, known: Mapping[str, bool]
-) -> tuple[list[bool], set[int]]:
+) -> tuple[list[bool], dict[int, tuple[str, str]]]:
     """Follow the known sides, and decide about the other groups; returns who is held out, and who belongs to both."""
     sides, conflicts = _follow(keys, known)
     others = [index for index in range(len(keys)) if index not in sides and index not in conflicts]
@@ -151,21 +155,23 @@ def _divide(
     return [sides.get(index, index in chosen) for index in range(len(keys))], conflicts
 
 
-def _follow(keys: Sequence[Sequence[str]], known: Mapping[str, bool]) -> tuple[dict[int, bool], set[int]]:
+def _follow(
+    keys: Sequence[Sequence[str]], known: Mapping[str, bool]
+) -> tuple[dict[int, bool], dict[int, tuple[str, str]]]:
     """Sides of the clips that share a key with a known one, also by way of others; and clips that share with both."""
     sides: dict[int, bool] = {}
-    conflicts: set[int] = set()
+    conflicts: dict[int, tuple[str, str]] = {}
     grown = dict(known)
     pending = list(range(len(keys))) if known else []
     while pending:
         postponed = []
         for index in pending:
-            found = {grown[key] for key in keys[index] if key in grown}
-            if len(found) == 1:
-                sides[index] = found.pop()
-                grown |= dict.fromkeys(keys[index], sides[index])
+            found = {grown[key]: key for key in keys[index] if key in grown}
+            if len(found) == 2:
+                conflicts[index] = found[False], found[True]
             elif found:
-                conflicts.add(index)
+                sides[index] = next(iter(found))
+                grown |= dict.fromkeys(keys[index], sides[index])
             else:
                 postponed.append(index)
         if len(postponed) == len(pending):
@@ -175,7 +181,7 @@ def _follow(keys: Sequence[Sequence[str]], known: Mapping[str, bool]) -> tuple[d
 
 
 def _remember(
-    keys: Sequence[Sequence[str]], evaluation: Sequence[bool], conflicts: set[int], known: Mapping[str, bool]
+    keys: Sequence[Sequence[str]], evaluation: Sequence[bool], conflicts: Collection[int], known: Mapping[str, bool]
 ) -> dict[str, bool]:
     """The sides known before and those of these clips, by key."""
     held_out = dict(known)

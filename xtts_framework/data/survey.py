@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,8 +24,10 @@ from xtts_framework.errors import UserError
 from xtts_framework.plugins import load_plugins
 
 ROWS_AT_ONCE = 64
+LOOK_AROUND_S = 2.0
 ROWS_FOR_PROCESSES = 2000
 """Up to here threads do: starting processes takes a second or two."""
+OF_SPEECH = ("level_dbfs", "speech_over_noise_db", "leading_silence_s", "trailing_silence_s")
 LEVELS = [field.name for field in fields(Levels)]
 MEASURED = {
     "line": pl.Int64,
@@ -63,7 +66,9 @@ def survey_rows(rows: Sequence[MetadataRow], dataset: DatasetConfig) -> tuple[pl
     problems: list[list[Problem]] = []
     with _workers(len(rows), dataset) as (pool, survey), progress("validate", len(rows), "rows") as advance:
         try:
-            for batch, surveyed in zip(batches, pool.map(survey, batches), strict=True):
+            with _signals_held():
+                answers = pool.map(survey, batches)
+            for batch, surveyed in zip(batches, answers, strict=True):
                 for record, found in surveyed:
                     records.append(record)
                     problems.append(found)
@@ -75,6 +80,11 @@ def survey_rows(rows: Sequence[MetadataRow], dataset: DatasetConfig) -> tuple[pl
                 "memory, or a recording that crashes the decoder. Take those rows out and put them back by halves."
             ) from error
     return _derive(pl.DataFrame(records, schema=MEASURED, orient="row")), problems
+
+
+def describe_fault(row: MetadataRow) -> Problem:
+    """A row that cannot be understood: what was found, without what to do, which its code says."""
+    return Problem("wrong_field_count", row.fault.rpartition("\n")[0])
 
 
 class _Surveyor:
@@ -100,7 +110,7 @@ class _Surveyor:
 
     def _listen(self, row: MetadataRow) -> tuple[str, Measurement]:
         if row.fault:
-            return row.file, Measurement(problem=Problem("wrong_field_count", row.fault))
+            return row.file, Measurement(problem=describe_fault(row))
         found = find_recording(self._folder, row.file)
         if isinstance(found, Problem):
             return row.file, Measurement(problem=found)
@@ -120,13 +130,16 @@ def _workers(
     """Threads or processes, as many as cores, and what they do for a batch of rows."""
     order = dataset.path.resolve(), dataset.language
     surveyor = _Surveyor(*order)
+    pool: Executor
     if rows <= ROWS_FOR_PROCESSES:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            yield threads, surveyor
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _start_process, order) as processes:
-        yield processes, _survey_in_process
+        pool, survey = ThreadPoolExecutor(os.cpu_count()), surveyor.__call__
+    else:
+        context = multiprocessing.get_context("spawn")
+        pool, survey = ProcessPoolExecutor(os.cpu_count(), context, _start_process, order), _survey_in_process
+    try:
+        yield pool, survey
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_process(folder: Path, language: LanguageConfig) -> None:
@@ -135,11 +148,27 @@ def _start_process(folder: Path, language: LanguageConfig) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes that are started now never see Ctrl-C or SIGTERM: their parent does, and ends them in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
-    """A parent that was killed cannot end its processes; they would wait for work for ever."""
+    """End when the parent has: one that was killed cannot end its processes, and they would wait for work for ever.
+
+    Or shortly after somebody has sent SIGTERM to this process alone, as the pool does when another one has died.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, "only started in a process of a pool"
-    parent.join()
+    while parent.is_alive():
+        if signal.sigtimedwait({signal.SIGTERM}, LOOK_AROUND_S):
+            parent.join(LOOK_AROUND_S)
+            break
     os._exit(1)
 
 
@@ -153,7 +182,10 @@ _surveyor: _Surveyor
 
 def _derive(measured: pl.DataFrame) -> pl.DataFrame:
     speech_s = pl.col("duration_s") - pl.col("leading_silence_s") - pl.col("trailing_silence_s")
+    # What has no speech is silent, and nothing else is to be said of its speech.
+    spoken = [pl.when(pl.col("speech_share") > 0).then(name).alias(name) for name in OF_SPEECH]
     return measured.with_row_index("index").with_columns(
+        *spoken,
         pl.col("normalized").str.len_chars().cast(pl.Int64).alias("characters"),
         pl.col("normalized").str.count_matches(r"\p{Nd}").cast(pl.Int64).alias("digits"),
         speech_s.alias("speech_s"),

@@ -252,5 +252,8 @@ def _open_sound(stream: IO[bytes]) -> soundfile.SoundFile:
 
 
 def name_alone(key: str, plain: str) -> str:
-    """A name that no other clip has, whatever it is called: `plain` behind a hash of `key`."""
-    return f"{hashlib.blake2b(key.encode('utf-8', 'replace'), digest_size=6).hexdigest()}-{plain}"
+    """A name that no other clip has, whatever it is called: `plain` with a mark behind it, a hash of `key`.
+
+    A segment of a recording is still known as one by such a name.
+    """
+    return f"{plain}.{hashlib.blake2b(key.encode('utf-8', 'replace'), digest_size=6).hexdigest()}"

@@ -24,7 +24,7 @@ from xtts_framework.ingest.utterance import Utterance, on_one_line
 COLUMNS = ("audio_file", "text", "speaker_name", "recording", "source")
 LEFT_OUT_COLUMNS = ("source", "recording", "code", "detail", "text", "confidence")
 SOURCE = re.compile(r"(?P<key>.+)@(?P<audio>[0-9a-f]{8})\.(?P<said>[0-9a-f]{8})(?:\.(?P<state>[0-9a-f]{8}))?")
-SPAN = re.compile(r"-(\d{7,})-(\d{7,})$")
+SPAN = re.compile(r"-(\d{7,})-(\d{7,})(?:\.[0-9a-f]{12})?$")
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ def _hash_audio(path: Path | None) -> str:
 
 def _hash_said(text: str, speaker: str, recording: str, file_stem: str) -> str:
     span = SPAN.search(file_stem)
-    return _hash("\n".join((text, speaker, recording, span[0] if span else "")))
+    return _hash("\n".join((text, speaker, recording, f"-{span[1]}-{span[2]}" if span else "")))
 
 
 def _hash(text: str) -> str:

@@ -16,6 +16,8 @@ from xtts_framework.data.findings import worst_findings
 from xtts_framework.report.audio import embed_audio
 from xtts_framework.report.charts import Histogram, histogram
 
+FAR_OFF = 0.5
+"""Beyond the central 96 %, as a share of what these span."""
 CHARTS = (
     ("Duration", "duration_s", "s"),
     ("Characters per second of speech", "characters_per_s", ""),
@@ -88,13 +90,15 @@ def gather_dataset_page(
 
 
 def _draw(measured: pl.DataFrame, findings: pl.DataFrame) -> Iterator[tuple[str, Histogram]]:
-    """Histograms of all rows; the tenth of a percent at either end goes to the last bars."""
+    """Histograms of all rows; what lies far off goes to the first or last bar, for one such would flatten the rest."""
     refused = set(findings.filter(severity="reject")["index"])
     is_refused = measured["index"].is_in(list(refused))
     for title, column, unit in CHARTS:
         values = measured[column]
-        low, high = values.quantile(0.001, "nearest"), values.quantile(0.999, "nearest")
-        clipped = values.clip(low, high)
+        low, high = values.quantile(0.02, "nearest"), values.quantile(0.98, "nearest")
+        if low is None or high is None:
+            continue
+        clipped = values.clip(low - FAR_OFF * (high - low), high + FAR_OFF * (high - low))
         groups = [("accepted", ~is_refused), ("rejected", is_refused)]
         drawn = histogram([(style, clipped.filter(mask).drop_nulls().to_list()) for style, mask in groups], unit)
         if drawn:

@@ -5,19 +5,17 @@ The source is only read. metadata.csv is the ledger and is always whole: clips a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xtts_framework.console import progress, say
 from xtts_framework.errors import UserError
-from xtts_framework.files import PARTIAL_PREFIX
+from xtts_framework.files import PARTIAL_PREFIX, alone_in
 from xtts_framework.ingest.clips import Clip, name_alone, name_clip, write_clips
 from xtts_framework.ingest.common_voice import read_common_voice
 from xtts_framework.ingest.jsonl import read_jsonl
@@ -112,7 +110,8 @@ def ingest(
     _require_apart(out, path, found.source)
     files = ", ".join(file.name for file in found.source.files[:3])
     say(f"{path}: read as {found.format} ({files}{', …' if len(found.source.files) > 3 else ''})")
-    with _alone_in(out):
+    with alone_in(out, "xtts ingest"):
+        _clear_leftovers(out)
         return _Ingestion(found, out, min_confidence).run(path)
 
 
@@ -283,6 +282,12 @@ class _Ingestion:
         if isinstance(file, Fault):
             self._leave_out(utterance, stamp, file)
             return
+        before = self._ledger.find(stamp.key)
+        if before and before.stamp and (before.file, before.stamp.said) == (f"wavs/{file}", stamp.said):
+            # Only the time of the recording is another: copied, or unpacked again.
+            self._ledger.put(utterance, stamp, before.file)
+            self._done.kept += utterance.parts
+            return
         self._done.clips += 1
         if self._ledger.put(utterance, stamp, f"wavs/{file}"):
             self._done.replaced += utterance.parts
@@ -363,30 +368,10 @@ def _require_apart(out: Path, path: Path, source: Source) -> None:
         raise UserError(f"{out}: is a file. Expected a folder for the dataset, or a name for a new one.")
 
 
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Hold the dataset for this process, and clear what an interrupted one left behind."""
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        if not _lock(descriptor):
-            raise UserError(f"{out}: another `xtts ingest` is writing there. Wait for it, then run this again.")
-        for leftover in [*out.glob(f"{PARTIAL_PREFIX}*"), *(out / "wavs").glob(f"{PARTIAL_PREFIX}*")]:
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink()
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a folder until its descriptor is closed; False when another process has it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # some file systems have no locks
-    return True
+def _clear_leftovers(out: Path) -> None:
+    """Remove what an interrupted run left behind."""
+    for leftover in [*out.glob(f"{PARTIAL_PREFIX}*"), *(out / "wavs").glob(f"{PARTIAL_PREFIX}*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shutil
@@ -18,13 +19,13 @@ from xtts_framework.audio.reading import read_audio
 from xtts_framework.config import ValidateConfig, ValidationConfig
 from xtts_framework.console import progress, say
 from xtts_framework.data.manifest import name_clips
-from xtts_framework.data.measuring import Problem, find_recording, measure_recording
-from xtts_framework.data.metadata import MetadataRow, join_fields
+from xtts_framework.data.measuring import MAX_LEVELS_S, Problem, find_recording, measure_recording
+from xtts_framework.data.metadata import MetadataRow, find_file_column, join_fields, read_header
+from xtts_framework.data.survey import describe_fault
 from xtts_framework.errors import UserError
-from xtts_framework.files import replacing_folder
+from xtts_framework.files import alone_in, replacing_folder
 from xtts_framework.stages.validate import read_rows
 
-HEADER = ("audio_file", "text", "speaker_name", "recording")
 FIXES = "fixes.csv"
 
 
@@ -37,24 +38,31 @@ class Fate:
 
 
 def write_mended_copy(config: ValidateConfig, out: Path) -> None:
-    """Write `metadata.csv`, `wavs/` and `fixes.csv`: a line for each row of the metadata, and what was done.
+    """Write the metadata, `wavs/` and `fixes.csv`: a line for each row of the metadata, and what was done.
 
     Every recording becomes mono WAV of 16 bits at 22050 Hz, or at its own rate where that is lower; one that is so
-    already and needs no mending is copied byte for byte.
+    already and needs no mending is copied byte for byte. Rows keep all their columns, but name the new files.
 
     Args:
-        out: new folder; one that an earlier call wrote is replaced.
+        out: new folder.
 
     Raises:
-        UserError: no dataset, unreadable metadata, or a folder that is not to be written.
+        UserError: no dataset, unreadable metadata, or a folder that exists or lies in the dataset.
     """
     dataset = config.dataset
     rows = read_rows(dataset)
-    _require_own_folder(out, dataset.path)
-    with replacing_folder(out) as copy:
-        (copy / "wavs").mkdir()
-        fates = _copy_recordings(rows, dataset.path.resolve(), copy, dataset.validation)
-        _write_tables(copy, rows, fates)
+    header = read_header(dataset.path / dataset.metadata)
+    _require_new_folder(out, dataset.path)
+    with alone_in(out, "xtts validate --fix"):
+        try:
+            with replacing_folder(out) as copy:
+                (copy / "wavs").mkdir()
+                fates = _copy_recordings(rows, dataset.path.resolve(), copy, dataset.validation)
+                _write_metadata(copy / dataset.metadata, header, rows, fates)
+                _write_fixes(copy / FIXES, rows, fates)
+        finally:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # empty when the copy has failed
     mended = sum(bool(fate.file and fate.done) for fate in fates)
     left_out = sum(not fate.file for fate in fates)
     say(f"{out}: {len(rows)} rows, {mended} mended, {left_out} left out; {out / FIXES} says what was done to each")
@@ -62,7 +70,7 @@ def write_mended_copy(config: ValidateConfig, out: Path) -> None:
 
 def _copy_recordings(rows: Sequence[MetadataRow], folder: Path, copy: Path, limits: ValidationConfig) -> list[Fate]:
     """What became of each row; a recording that several rows name is copied once, by the first."""
-    found = [Problem("wrong_field_count", row.fault) if row.fault else find_recording(folder, row.file) for row in rows]
+    found = [describe_fault(row) if row.fault else find_recording(folder, row.file) for row in rows]
     first_lines: dict[str, int] = {}
     for row, file in zip(rows, found, strict=True):
         if isinstance(file, str):
@@ -86,8 +94,12 @@ def _copy(source: Path, copy: Path, place: str, limits: ValidationConfig) -> Fat
     measured = measure_recording(source)
     if measured.problem:
         return _leave_out(measured.problem)
-    if not measured.samples or not measured.levels or not measured.sample_rate_hz:
-        return Fate("", "left out: empty, longer than a minute, or with samples that are no numbers")
+    if not measured.samples or not measured.sample_rate_hz:
+        return _leave_out(Problem("empty_audio", "the recording has no samples"))
+    if not measured.finite:
+        return _leave_out(Problem("non_finite_samples", "has samples that are NaN or infinite"))
+    if not measured.levels:
+        return _leave_out(Problem("too_long", f"longer than {MAX_LEVELS_S} s"))
     rate_hz = min(measured.sample_rate_hz, SAMPLE_RATE_HZ)
     header = soundfile.info(source)
     mended = mend(read_audio(source, rate_hz), rate_hz, limits)
@@ -112,22 +124,30 @@ def _leave_out(problem: Problem) -> Fate:
     return Fate("", f"left out: {problem.code}: {' '.join(problem.detail.split())}")
 
 
-def _write_tables(copy: Path, rows: Sequence[MetadataRow], fates: Sequence[Fate]) -> None:
-    lines = [join_fields(HEADER)]
-    with (copy / FIXES).open("w", encoding="utf-8", newline="") as stream:
+def _write_metadata(
+    path: Path, header: Sequence[str] | None, rows: Sequence[MetadataRow], fates: Sequence[Fate]
+) -> None:
+    """The rows that are in the copy, as they were, but for the file."""
+    lines = [join_fields(header)] if header else []
+    place = find_file_column(header)
+    for row, fate in zip(rows, fates, strict=True):
+        if fate.file:
+            lines.append(join_fields([*row.fields[:place], fate.file, *row.fields[place + 1 :]]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_fixes(path: Path, rows: Sequence[MetadataRow], fates: Sequence[Fate]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
         fixes = csv.writer(stream)
         fixes.writerow(["line", "file", "new_file", "done"])
-        for row, fate in zip(rows, fates, strict=True):
-            fixes.writerow([row.line, row.file, fate.file, fate.done])
-            if fate.file:
-                lines.append(join_fields([fate.file, row.text, row.speaker, row.recording]))
-    (copy / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        fixes.writerows([row.line, row.file, fate.file, fate.done] for row, fate in zip(rows, fates, strict=True))
 
 
-def _require_own_folder(out: Path, dataset: Path) -> None:
-    """Refuse to write into the dataset, around it, or over somebody's files."""
+def _require_new_folder(out: Path, dataset: Path) -> None:
+    """Refuse to write into the dataset, around it, or over anything: people go on working in a copy."""
     copy, source = out.resolve(), dataset.resolve()
     if copy.is_relative_to(source) or source.is_relative_to(copy):
         raise UserError(f"{out}: lies in the dataset {dataset}, or around it; choose another folder for the copy.")
-    if out.exists() and not (out / FIXES).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: exists and was not written by `xtts validate --fix`; choose a new folder.")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: exists already; choose a new folder for the copy, or remove it.")

@@ -25,14 +25,10 @@ from xtts_framework.data.splitting import Split, split_clips
 from xtts_framework.data.statistics import describe_clips
 from xtts_framework.data.survey import survey_rows
 from xtts_framework.errors import UserError
-from xtts_framework.files import replacing_file, write_json, write_text
+from xtts_framework.files import alone_in, replacing_file, write_json, write_text
 from xtts_framework.layout import DatasetFolder
 from xtts_framework.report.dataset_page import gather_dataset_page
 from xtts_framework.report.render import render_page
-
-CONFLICT = Problem(
-    "in_train_and_eval", "its text, recording, speaker or sound is among the clips that train, and among those held out"
-)
 
 
 def validate(config: ValidateConfig, out: DatasetFolder) -> None:
@@ -42,11 +38,15 @@ def validate(config: ValidateConfig, out: DatasetFolder) -> None:
         UserError: no dataset, metadata that cannot be read, an unknown language, a folder that cannot be written; or
             too little to train on: then all but manifest and sides is written and says why.
     """
-    dataset, wanted = config.dataset, config.dataset.validation
-    rows = read_rows(dataset)
-    _require_writable(out.path)
-    earlier = read_sides(out.sides, wanted)
+    rows = read_rows(config.dataset)
+    _require_writable(out.path, config.dataset.path)
+    with alone_in(out.path, "xtts validate"):
+        _validate(rows, config.dataset, out)
 
+
+def _validate(rows: Sequence[MetadataRow], dataset: DatasetConfig, out: DatasetFolder) -> None:
+    wanted = dataset.validation
+    earlier = read_sides(out.sides, wanted)
     measured, found = survey_rows(rows, dataset)
     findings = Findings(found, wanted.severity)
     findings.add(check_limits(measured, wanted))
@@ -57,7 +57,13 @@ def validate(config: ValidateConfig, out: DatasetFolder) -> None:
     failure, split = "", None
     try:
         split = split_clips(accepted, wanted, earlier)
-        findings.add((accepted["index"][position], CONFLICT) for position in split.conflicts)
+        findings.add(
+            (
+                accepted["index"][position],
+                Problem("in_train_and_eval", f"its {trained} trains, its {tested} is held out"),
+            )
+            for position, (trained, tested) in split.conflicts.items()
+        )
         accepted = _accepted(accepted.with_columns(_name_sides(split.evaluation)), findings)
     except UserError as error:
         failure = _explain_failure(error, dataset, len(rows), accepted.height)
@@ -73,9 +79,9 @@ def validate(config: ValidateConfig, out: DatasetFolder) -> None:
     write_json(out.validation, description)
     if split is None:
         out.manifest.unlink(missing_ok=True)
-        reasons = f"\n{describe_findings(description, 'codes')}" if description["codes"] else ""
+        reasons = f"{describe_findings(description, 'codes')}\n" if description["codes"] else ""
         raise UserError(
-            f"{failure}{reasons}\n  All of them are listed in {out.rejects}, and shown in {out.validation_page}."
+            f"{failure}\n{reasons}  What was found is listed in {out.rejects} and shown in {out.validation_page}."
         )
     write_sides(split.sides, out.sides)
     with replacing_file(out.manifest) as partial:
@@ -92,6 +98,8 @@ def read_rows(dataset: DatasetConfig) -> list[MetadataRow]:
     if not dataset.path.is_dir():
         raise UserError(f"{dataset.path}: no such folder; expected a dataset, with {dataset.metadata} and wavs/.")
     metadata = dataset.path / dataset.metadata
+    if not metadata.resolve().is_relative_to(dataset.path.resolve()):
+        raise UserError(f"{metadata}: leads out of the dataset folder. Expected a file inside; copy it there.")
     rows = read_metadata(metadata)
     if any(row.fault for row in rows):
         say(describe_faults(rows, metadata))
@@ -139,8 +147,10 @@ def _tell(description: dict[str, Any], split: Split, out: DatasetFolder) -> None
     say(f"{out.validation_page}: what was found, with players for the worst")
 
 
-def _require_writable(folder: Path) -> None:
-    """Fail before an hour of work rather than after it."""
+def _require_writable(folder: Path, dataset: Path) -> None:
+    """Fail before an hour of work rather than after it; and never write into a dataset."""
+    if folder.resolve().is_relative_to(dataset.resolve()):
+        raise UserError(f"{folder}: is in the dataset {dataset}, which is only read. Choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
