@@ -33,9 +33,10 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=3.0, help="seconds")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = write_dataset(Path(folder), arguments.rows, arguments.longest)
+        dataset = Path(folder, "dataset")
+        seconds = write_dataset(dataset, arguments.rows, arguments.longest)
         config = Path(folder, "validate.yaml")
-        config.write_text(f"dataset: {{path: {folder}, language: am}}\n")
+        config.write_text(f"dataset: {{path: {dataset}, language: am}}\n")
         xtts = Path(sys.executable).with_name("xtts")
         started = time.perf_counter()
         process = subprocess.Popen([xtts, "validate", "--config", config, "--out", Path(folder, "out")])
@@ -64,7 +65,7 @@ def watch_memory(process: subprocess.Popen[bytes]) -> int:
 
 def write_dataset(folder: Path, rows: int, longest_s: float) -> float:
     """Write recordings and metadata; return seconds of sound."""
-    (folder / "wavs").mkdir()
+    (folder / "wavs").mkdir(parents=True)
     dice = np.random.default_rng(1)
     sentences = demo_sentences()
     swell = 0.501 + 0.5 * np.cos(np.arange(int(longest_s * 22050)) * 5 * 2 * np.pi / 22050, dtype=np.float32)
