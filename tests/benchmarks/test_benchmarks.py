@@ -70,3 +70,11 @@ def test_time_reversed_codes_do_not_pass_for_parity() -> None:
     verdict = re.search(r"^DISAGREE: .* fell by ([\d.]+) % .* differ by ([\d.]+) %", done.stdout, re.MULTILINE)
     assert verdict, done.stdout + done.stderr
     assert float(verdict[1]) >= 15 and float(verdict[2]) > 1
+
+
+def test_validating_is_measured_with_its_processes() -> None:
+    done = run_benchmark("validate_rows.py", "--rows", "2100", "--longest", "4")
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"^2100 rows, 1\.\d+ h: [\d.]+ s wall, [\d.]+ s of CPU, \d{2,} MiB at most$", done.stdout, re.MULTILINE
+    )
