@@ -9,7 +9,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +27,6 @@ BLOCK_VALUES = 2**20
 PIPED_BYTES = 2**16
 UNKNOWN_SAMPLES = 2**62
 """libsndfile promises more than this of a recording whose header does not say how long it is."""
-
-
-@dataclass(frozen=True)
-class AudioProperties:
-    """What a recording's header says.
-
-    Args:
-        samples: per channel.
-    """
-
-    samples: int
-    sample_rate_hz: int
-    channels: int
-
-    @property
-    def duration_s(self) -> float:
-        return self.samples / self.sample_rate_hz
 
 
 def read_audio(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
@@ -71,19 +53,6 @@ def read_audio(path: Path, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
         mono_S = soxr.resample(mono_S, recorded_hz, sample_rate_hz, quality="HQ")
     clipped_S: Samples = np.clip(mono_S, -1.0, 1.0)
     return clipped_S
-
-
-def probe_audio(path: Path) -> AudioProperties:
-    """Read a recording's header, not its samples.
-
-    Raises:
-        UserError: no such file, or libsndfile does not know what it is.
-    """
-    try:
-        header = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise _unreadable(path, error) from error
-    return AudioProperties(header.frames, header.samplerate, header.channels)
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""The report page: what a run read, learned and says, in one HTML file that needs nothing else."""
+"""The report pages, of a run and of a dataset: each is one HTML file that needs nothing else."""

@@ -45,6 +45,7 @@ def validate(config: ValidateConfig, out: DatasetFolder) -> None:
 
 
 def _validate(rows: Sequence[MetadataRow], dataset: DatasetConfig, out: DatasetFolder) -> None:
+    """Measure once, check row by row, then clips against each other, then divide; write the manifest last."""
     wanted = dataset.validation
     earlier = read_sides(out.sides, wanted)
     measured, found = survey_rows(rows, dataset)
