@@ -23,18 +23,6 @@ from xtts_framework.stages.ingest import ingest
 from xtts_framework.stages.validate import validate
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "dataset"
-
-
 def add_to_table(source: Path, *numbers: int) -> None:
     with (source / "metadata.csv").open("a", encoding="utf-8") as stream:
         for number in numbers:

@@ -13,7 +13,9 @@ from small_sources import contents, read_left_out, read_rows, write_noise
 from spoken_recordings import sentences, write_recording
 
 from xtts_framework.errors import UserError
+from xtts_framework.ingest.clips import probe_duration
 from xtts_framework.ingest.ffmpeg import decode_container
+from xtts_framework.ingest.voice_activity import find_speech
 from xtts_framework.stages.ingest import ingest
 
 CONTAINERS = {
@@ -48,18 +50,6 @@ def without_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "no programs"))
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "dataset"
-
-
 def convert(ffmpeg: Path, wav: Path, path: Path, *options: str) -> None:
     command = [str(ffmpeg), "-nostdin", "-v", "error", "-i", f"file:{wav}", *options, f"file:{path}"]
     subprocess.run(command, check=True)
@@ -67,6 +57,20 @@ def convert(ffmpeg: Path, wav: Path, path: Path, *options: str) -> None:
 
 def write_manifest(source: Path, *rows: dict[str, object]) -> None:
     (source / "m.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def test_the_end_of_an_mp3_without_a_length_header_is_cut_and_heard(
+    ffmpeg: Path, source: Path, out: Path, tmp_path: Path
+) -> None:
+    """libsndfile alone guesses a length from the first frames, and gives up there."""
+    write_noise(tmp_path / "noise.wav", 3)
+    convert(ffmpeg, tmp_path / "noise.wav", source / "a.mp3", "-write_xing", "0", "-q:a", "4")
+    write_manifest(source, {"audio": "a.mp3", "offset": 2, "duration": 0.9, "text": "ሰላም"})
+    assert ingest(source, out).codes == {}
+    (row,) = read_rows(out)
+    assert soundfile.info(out / row["audio_file"]).duration == pytest.approx(0.9, abs=1e-3)
+    assert probe_duration(source / "a.mp3") is None
+    assert find_speech(source / "a.mp3")[1] == pytest.approx(3, abs=0.1)
 
 
 def test_other_containers_are_decoded_whole_and_in_parts(ffmpeg: Path, source: Path, out: Path, tmp_path: Path) -> None:

@@ -19,18 +19,6 @@ from xtts_framework.stages.ingest import ingest
 from xtts_framework.stages.validate import validate
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "dataset"
-
-
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_format_is_recognised_becomes_clips_and_is_left_as_it_was(
     name: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]

@@ -35,18 +35,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Spok
     return path, truth, find_speech(path)[0]
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "dataset"
-
-
 def count_right_and_wrong(
     lines: Sequence[str], truth: Sequence[Spoken], segments: Segments, least: float = 0.8
 ) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from xtts_framework.audio.reading import open_sound, promised_samples
 from xtts_framework.files import PARTIAL_PREFIX, replacing_file
 from xtts_framework.ingest.ffmpeg import decode_container, name_container
 from xtts_framework.ingest.source import RECORDING_FOLDERS
@@ -52,10 +53,11 @@ class Clip:
 
 
 def probe_duration(path: Path) -> float | None:
-    """Seconds, by the header of a recording; None when libsndfile does not read it."""
+    """Seconds, by the header of a recording; None when it does not say, or libsndfile does not read it."""
     try:
-        with path.open("rb") as stream, _open_sound(stream) as sound:
-            return float(sound.frames / sound.samplerate)
+        with path.open("rb") as stream, open_sound(stream.fileno()) as sound:
+            samples = promised_samples(sound)
+            return samples / float(sound.samplerate) if samples else None
     except AUDIO_ERRORS:
         return None
 
@@ -99,21 +101,17 @@ def write_clips(recording: Path, clips: Sequence[Clip], folder: Path, scratch: P
     whole = [clip for clip in clips if clip.utterance.span_ms is None]
     parts = [clip for clip in clips if clip.utterance.span_ms is not None]
     outcomes: dict[int, str | Fault] = {}
-    try:
-        with recording.open("rb") as stream:
-            sound_format = _find_format(stream)
-        container = None if sound_format else name_container(recording)
-    except OSError as error:
-        return [Fault("unreadable_audio", f"it cannot be opened: {error.strerror}")] * len(clips)
-    if not sound_format and not container:
-        return [Fault("unreadable_audio", "damaged, empty, or not audio")] * len(clips)
+    kind = _recognize(recording)
+    if isinstance(kind, Fault):
+        return [kind] * len(clips)
+    sound_format, _ = kind
     for clip in whole if sound_format else ():
         suffix = recording.suffix.lower() if re.fullmatch(r"\.\w{1,5}", recording.suffix) else ".wav"
         with recording.open("rb") as stream:
             outcomes[id(clip)] = _keep(stream, clip, suffix, folder)
     to_cut = parts if sound_format else list(clips)
     if to_cut:
-        with _decoded(recording, sound_format, container, scratch) as wav:
+        with _decoded(recording, *kind, scratch) as wav:
             cut = [wav] * len(to_cut) if isinstance(wav, Fault) else _cut_all(wav, to_cut, folder, scratch)
             outcomes |= zip(map(id, to_cut), cut, strict=True)
     return [outcomes[id(clip)] for clip in clips]
@@ -122,20 +120,27 @@ def write_clips(recording: Path, clips: Sequence[Clip], folder: Path, scratch: P
 @contextmanager
 def readable(recording: Path, scratch: Path) -> Iterator[Path | Fault]:
     """The recording as libsndfile can read it: itself, or decoded meanwhile; or why it cannot be."""
+    kind = _recognize(recording)
+    if isinstance(kind, Fault):
+        yield kind
+    elif kind[0]:
+        yield recording
+    else:
+        with _decoded(recording, *kind, scratch) as wav:
+            yield wav
+
+
+def _recognize(recording: Path) -> tuple[str | None, str | None] | Fault:
+    """The format that libsndfile reads, else the container that FFmpeg reads, by content; or why it is neither."""
     try:
         with recording.open("rb") as stream:
             sound_format = _find_format(stream)
         container = None if sound_format else name_container(recording)
     except OSError as error:
-        yield Fault("unreadable_audio", f"it cannot be opened: {error.strerror}")
-        return
-    if sound_format:
-        yield recording
-    elif container:
-        with _decoded(recording, None, container, scratch) as wav:
-            yield wav
-    else:
-        yield Fault("unreadable_audio", "damaged, empty, or not audio")
+        return Fault("unreadable_audio", f"it cannot be opened: {error.strerror}")
+    if not sound_format and not container:
+        return Fault("unreadable_audio", "damaged, empty, or not audio")
+    return sound_format, container
 
 
 @contextmanager
@@ -154,8 +159,8 @@ def _decoded(recording: Path, sound_format: str | None, container: str | None, s
 
 def _decode(recording: Path, wav: Path) -> Fault | None:
     try:
-        with recording.open("rb") as stream, _open_sound(stream) as sound:
-            return _copy_sound(sound, 0, None, wav, "RF64")
+        with recording.open("rb") as stream, open_sound(stream.fileno()) as sound:
+            return _copy_sound(sound, None, wav, "RF64")
     except soundfile.SoundFileError:
         return Fault("unreadable_audio", "damaged, or not audio")
 
@@ -169,12 +174,14 @@ def _cut_all(wav: Path, clips: Sequence[Clip], folder: Path, scratch: Path) -> l
 
 
 def _cut(sound: soundfile.SoundFile, clip: Clip, folder: Path, scratch: Path) -> str | Fault:
-    frames = _find_frames(clip.utterance, sound)
-    if isinstance(frames, Fault):
-        return frames
+    found = _find_frames(clip.utterance, sound)
+    if isinstance(found, Fault):
+        return found
+    start, frames = found
     with tempfile.SpooledTemporaryFile(MAX_HELD_BYTES, dir=str(scratch), prefix=PARTIAL_PREFIX) as piece:
         try:
-            fault = _copy_sound(sound, *frames, piece, "WAV")
+            sound.seek(start)
+            fault = _copy_sound(sound, frames, piece, "WAV")
         except soundfile.SoundFileError:
             return Fault("unreadable_audio", "damaged where it would be cut")
         piece.seek(0)
@@ -193,12 +200,9 @@ def _find_frames(utterance: Utterance, sound: soundfile.SoundFile) -> tuple[int,
     return start, max(1, min(round(utterance.end_s * rate_hz), sound.frames) - start)
 
 
-def _copy_sound(
-    sound: soundfile.SoundFile, start: int, frames: int | None, wav: Path | IO[bytes], container: str
-) -> Fault | None:
-    """Write a part of a sound as 16-bit mono, a block at a time; all that follows when `frames` is None."""
+def _copy_sound(sound: soundfile.SoundFile, frames: int | None, wav: Path | IO[bytes], container: str) -> Fault | None:
+    """Write what follows of a sound as 16-bit mono, a block at a time; all of it when `frames` is None."""
     left = frames
-    sound.seek(start)
     with soundfile.SoundFile(wav, "w", sound.samplerate, 1, "PCM_16", format=container) as out:
         while left is None or left > 0:
             block_SC = sound.read(BLOCK_FRAMES if left is None else min(left, BLOCK_FRAMES), "float32", always_2d=True)

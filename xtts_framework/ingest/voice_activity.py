@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
-from xtts_framework.audio.reading import decode_blocks
+from xtts_framework.audio.reading import decode_blocks, open_sound
 
 LISTENING_HZ = 16000
 FRAME = 512
@@ -67,7 +66,7 @@ def find_speech(path: Path) -> tuple[Segments, float]:
 
 def _resampled(path: Path) -> Iterator[npt.NDArray[np.float32]]:
     """Mono blocks at the rate that the model knows."""
-    with path.open("rb") as stream, soundfile.SoundFile(stream.fileno(), closefd=False) as sound:
+    with path.open("rb") as stream, open_sound(stream.fileno()) as sound:
         resampler = soxr.ResampleStream(sound.samplerate, LISTENING_HZ, 1, dtype="float32", quality="HQ")
         for block_SC in decode_blocks(sound):
             yield resampler.resample_chunk(np.nan_to_num(block_SC.mean(axis=1)))
