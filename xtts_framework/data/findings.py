@@ -68,29 +68,25 @@ class Findings:
 
     def tabulate(self, rows: Sequence[MetadataRow]) -> pl.DataFrame:
         """One row per row of the metadata and code, by line: the columns of `FINDINGS`; `detail` is one line."""
-        return _tabulate(rows, self._problems, self._severities)
-
-
-def _tabulate(
-    rows: Sequence[MetadataRow], problems: Sequence[Sequence[Problem]], severities: SeverityConfig
-) -> pl.DataFrame:
-    records = [
-        (
-            index,
-            row.line,
-            _shorten(row.file),
-            problem.code,
-            severity_of(problem.code, severities),
-            _shorten(" ".join(problem.detail.split())),
-            problem.excess,
+        records = [
+            (
+                index,
+                row.line,
+                _shorten(row.file),
+                problem.code,
+                severity_of(problem.code, self._severities),
+                _shorten(" ".join(problem.detail.split())),
+                problem.excess,
+            )
+            for index, (row, found) in enumerate(zip(rows, self._problems, strict=True))
+            for problem in found
+        ]
+        findings = pl.DataFrame(records, schema=FINDINGS, orient="row")
+        keys = ["index", "line", "file", "code", "severity"]
+        joined = findings.group_by(keys, maintain_order=True).agg(
+            pl.col("detail").str.join("; "), pl.col("excess").max()
         )
-        for index, (row, found) in enumerate(zip(rows, problems, strict=True))
-        for problem in found
-    ]
-    findings = pl.DataFrame(records, schema=FINDINGS, orient="row")
-    keys = ["index", "line", "file", "code", "severity"]
-    joined = findings.group_by(keys, maintain_order=True).agg(pl.col("detail").str.join("; "), pl.col("excess").max())
-    return joined.select(*FINDINGS)
+        return joined.select(*FINDINGS)
 
 
 def write_findings(findings: pl.DataFrame, severity: Severity, measured: pl.DataFrame, destination: Path) -> None:
