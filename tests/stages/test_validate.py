@@ -382,6 +382,18 @@ def test_the_demos_faulty_rows_are_refused_and_the_others_accepted(speech_datase
     assert set(read_rejects(out)) == {25, 26, 27, 28, 29}
 
 
+SLOW_STARTS = """
+import multiprocessing.process, time
+start = multiprocessing.process.BaseProcess.start
+def slow(process):
+    time.sleep(0.1)
+    start(process)
+    time.sleep(0.1)
+multiprocessing.process.BaseProcess.start = slow
+"""
+"""Time enough for a signal to arrive in the middle of a start."""
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_validation_leaves_no_process_no_half_written_file_and_no_traceback(
@@ -389,11 +401,14 @@ def test_an_interrupted_validation_leaves_no_process_no_half_written_file_and_no
 ) -> None:
     """Ctrl-C and a scheduler send to all processes of a job; somebody who kills it for good, to one."""
     add_rows(speech, *(f"clip{number % 6}.wav|{distinct_text(number % 900)}" for number in range(60_000)))
-    out, log = tmp_path / "out", tmp_path / "log"
+    out, log, site = tmp_path / "out", tmp_path / "log", tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SLOW_STARTS, encoding="utf-8")
     xtts = Path(sys.executable).with_name("xtts")
     command = [xtts, "validate", "--dataset", speech, "--language", "am", "--out", out]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+        environment = {**os.environ, "PYTHONPATH": str(site)}
+        process = subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True)
     children: list[psutil.Process] = []
     while len(children) < 1 + workers:  # a tracker of multiprocessing, then the workers
         assert process.poll() is None

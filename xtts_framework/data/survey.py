@@ -140,6 +140,8 @@ def _workers(
         yield pool, survey
     finally:
         pool.shutdown(cancel_futures=True)
+        for lost in multiprocessing.active_children():  # a pool that breaks while it is shut down forgets its processes
+            lost.kill()
 
 
 def _start_process(folder: Path, language: LanguageConfig) -> None:
@@ -150,12 +152,23 @@ def _start_process(folder: Path, language: LanguageConfig) -> None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Processes that are started now never see Ctrl-C or SIGTERM: their parent does, and ends them in order."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Processes that are started now never see Ctrl-C or SIGTERM: their parent does, then, and ends them in order.
+
+    Blocking alone, which they inherit, does not hold them here: another thread of this process takes the signal, and
+    Python handles it in this one, where a half-started process would be lost to its pool and outlive it.
+    """
+    held: list[int] = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    handlers = [signal.signal(number, lambda number, _: held.append(number)) for number in numbers]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def _end_with_parent() -> None:
