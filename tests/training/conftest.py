@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from small_training import DATASET, Prepared, config_with, prepare
+from small_training import DATASET, ONE_EPOCH, XTTS, Prepared, config_with, prepare
 
 from xtts_framework.files import replacing_folder
 from xtts_framework.layout import DatasetFolder, RunFolder
@@ -35,3 +36,12 @@ def train_once(prepared: Prepared, tmp_path: Path) -> Callable[..., RunFolder]:
         return run
 
     return run_training
+
+
+@pytest.fixture(scope="module")
+def trained_alone(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """One epoch, trained by one process."""
+    run = prepared.new_run(tmp_path_factory.mktemp("trained_alone") / "run")
+    finished = subprocess.run([XTTS, *prepared.command(run, ONE_EPOCH)], stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 0, finished.stderr
+    return run

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 import soundfile
 import yaml
 
@@ -25,6 +26,7 @@ from xtts_framework.files import sha256_of
 from xtts_framework.layout import DatasetFolder, RunFolder
 from xtts_framework.stages.demo_data import FAULTY_SENTENCES
 
+XTTS = Path(sys.executable).with_name("xtts")
 DATASET = "speech"
 EVAL_CLIPS = 4
 FAST = {
@@ -37,6 +39,10 @@ FAST = {
     "text_loss_weight": 0.5,
 }
 """Four samples per update, four updates."""
+ONE_EPOCH: dict[str, Any] = {"milestones": [3, 6], "dropout": 0.0, "max_epochs": 1, "max_steps": 100}
+"""Five updates are one epoch of the twenty clips."""
+LOSS_TOLERANCE = 1e-5
+"""Relative; sums of another number of processes differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class Prepared:
         dataset = f"{DATASET}={self.dataset.path}"
         return ["--config", str(file), "--base", str(self.base), "--out", str(run.path), "--dataset", dataset]
 
+    def command(self, run: RunFolder, recipe: dict[str, Any]) -> list[str]:
+        """Command line of `xtts` that trains on the CPU."""
+        return ["train", "--device", "cpu", *self.arguments(run, config_with(**recipe))]
+
 
 def config_with(freezing: dict[str, Any] | None = None, **training: Any) -> TrainConfig:
     """A training of four small updates, with changes."""
@@ -77,6 +87,19 @@ def read_curve(run: RunFolder) -> list[dict[str, Any]]:
     """All records of a training, without what depends on the clock on the wall."""
     records = map(json.loads, run.metrics.read_text(encoding="utf-8").splitlines())
     return [{key: value for key, value in record.items() if key != "clips_per_s"} for record in records]
+
+
+def curve(run: RunFolder, kind: str) -> list[dict[str, float]]:
+    """The records of one kind."""
+    records = [record for record in read_curve(run) if record["kind"] == kind]
+    return [{key: value for key, value in record.items() if key != "kind"} for record in records]
+
+
+def assert_same_curve(one: RunFolder, other: RunFolder) -> None:
+    for kind in ("train", "eval"):
+        assert len(curve(one, kind)) == len(curve(other, kind)) > 0
+        for left, right in zip(curve(one, kind), curve(other, kind), strict=True):
+            assert left == pytest.approx(right, rel=LOSS_TOLERANCE)
 
 
 def run_command(arguments: list[str], log: Path) -> None:

@@ -6,12 +6,8 @@ import contextlib
 import faulthandler
 import multiprocessing
 import os
-import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -22,7 +18,15 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_training import DATASET, Prepared, config_with, read_curve, run_command
+from small_training import (
+    DATASET,
+    ONE_EPOCH,
+    Prepared,
+    assert_same_curve,
+    config_with,
+    curve,
+    run_command,
+)
 from small_world import SmallMemory, World, difference, movement
 
 from xtts_framework.data.packing import micro_batches
@@ -121,70 +125,20 @@ def train_as_rank(arguments: list[str], log: Path) -> None:
     run_command(arguments, log.with_suffix(f".{os.environ['RANK']}"))
 
 
-def command_of(prepared: Prepared, run: RunFolder) -> list[str]:
-    return ["train", "--device", "cpu", *prepared.arguments(run, config_with(**RECIPE))]
-
-
-RECIPE: dict[str, Any] = {"milestones": [3, 6], "dropout": 0.0, "max_epochs": 1, "max_steps": 100}
-"""Five updates are one epoch of the twenty clips."""
-
-
-def curve(run: RunFolder, kind: str) -> list[dict[str, float]]:
-    return [
-        {key: record[key] for key in record if key != "kind"} for record in read_curve(run) if record["kind"] == kind
-    ]
-
-
-def assert_same_curve(one: RunFolder, other: RunFolder) -> None:
-    for kind in ("train", "eval"):
-        assert len(curve(one, kind)) == len(curve(other, kind)) > 0
-        for left, right in zip(curve(one, kind), curve(other, kind), strict=True):
-            assert left == pytest.approx(right, rel=LOSS_TOLERANCE)
-
-
-@pytest.fixture(scope="module")
-def trained_alone(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("trained_alone")
-    run_folder = prepared.new_run(folder / "run")
-    run(1, train_as_rank, command_of(prepared, run_folder), folder / "log")
-    return run_folder
-
-
-def test_torchrun_trains_the_same_and_says_everything_once(
-    prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
-) -> None:
-    """The command of the documentation, with two processes."""
-    both = prepared.new_run(tmp_path / "run")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    xtts = shutil.which("xtts", path=str(Path(sys.executable).parent)) or "xtts"
-    command = [*torchrun, xtts, *command_of(prepared, both)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert_same_curve(both, trained_alone)
-    log = finished.stderr
-    assert log.count("processes: 2; each computes its share of every update") == 1
-    assert log.count("Step 3: LR dropped to 0.0005 (in force from step 4)") == 1
-    assert log.count("Step 6: LR dropped to 0.00025 (in force from step 6)") == 1
-    assert [record["lr"] for record in curve(both, "train")] == [1e-3, 1e-3, 5e-4, 2.5e-4, 2.5e-4]
-    assert len(re.findall(r"^step \d+ .* loss .*clips/s", log, re.MULTILINE)) == 5
-    summary = read_json(both.summary)
-    assert summary["samples_seen"] == 20 and summary["stop_reason"] == "max_epochs 1 reached"
-
-
 def test_another_number_of_processes_continues_the_same_curve(
     prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
 ) -> None:
     """Two processes, of which one hears SIGTERM: both save and end; then three go on."""
     resumed, log = prepared.new_run(tmp_path / "run"), tmp_path / "log"
-    processes = start(2, train_as_rank, command_of(prepared, resumed), log)
+    processes = start(2, train_as_rank, prepared.command(resumed, ONE_EPOCH), log)
     wait_for_update(resumed, processes)
     assert processes[1].pid is not None
     os.kill(processes[1].pid, signal.SIGTERM)
     assert exit_codes(processes) == [os.EX_TEMPFAIL] * 2
     assert "because of SIGTERM received" in log.with_suffix(".0").read_text(encoding="utf-8")
-    run(3, train_as_rank, command_of(prepared, resumed), log)
+    run(3, train_as_rank, prepared.command(resumed, ONE_EPOCH), log)
     assert_same_curve(resumed, trained_alone)
-    notes = [record["message"] for record in read_curve(resumed) if record["kind"] == "note"]
+    notes = [record["message"] for record in curve(resumed, "note")]
     assert len(notes) == len(set(notes)) == 3
 
 
@@ -199,13 +153,13 @@ def test_a_killed_process_ends_the_others_and_the_training_can_be_continued(
     prepared: Prepared, trained_alone: RunFolder, tmp_path: Path
 ) -> None:
     resumed, log = prepared.new_run(tmp_path / "run"), tmp_path / "log"
-    processes = start(2, train_as_rank, command_of(prepared, resumed), log)
+    processes = start(2, train_as_rank, prepared.command(resumed, ONE_EPOCH), log)
     wait_for_update(resumed, processes)
     processes[1].kill()
     processes[0].join(ENDS_WITHIN_S)
     assert processes[0].exitcode == 1
     assert "another process of this training has ended" in log.with_suffix(".0").read_text(encoding="utf-8")
-    run(2, train_as_rank, command_of(prepared, resumed), log)
+    run(2, train_as_rank, prepared.command(resumed, ONE_EPOCH), log)
     assert_same_curve(resumed, trained_alone)
 
 
@@ -225,7 +179,7 @@ def train_one_update_at_a_time(prepared: Prepared, path: Path, attempts: int) ->
         os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + (attempt > 0))
         with pytest.raises(UserError, match="unfinished") if attempt < attempts - 1 else contextlib.nullcontext():
             train(
-                config_with(**RECIPE),
+                config_with(**ONE_EPOCH),
                 prepared.base,
                 RunFolder(path),
                 {DATASET: prepared.dataset},
@@ -264,7 +218,7 @@ def train_with_a_slow_save(prepared: Prepared, path: Path) -> None:
     loop.save_checkpoint = slowly
     with pytest.raises(UserError, match="unfinished"):
         train(
-            config_with(**RECIPE | {"eval_every_steps": 1000}),
+            config_with(**ONE_EPOCH | {"eval_every_steps": 1000}),
             prepared.base,
             RunFolder(path),
             {DATASET: prepared.dataset},
@@ -292,7 +246,7 @@ def train_with_a_broken_clip(prepared: Prepared, path: Path, clip: str) -> None:
         return type(sums)(sums.mel_C * factor, sums.text_C, sums.mel_tokens, sums.text_tokens)
 
     update_module.packed_losses = broken
-    config = config_with(**RECIPE | {"max_epochs": 2})
+    config = config_with(**ONE_EPOCH | {"max_epochs": 2})
     train(config, prepared.base, RunFolder(path), {DATASET: prepared.dataset}, device="cpu")
 
 

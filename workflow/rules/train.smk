@@ -1,7 +1,8 @@
 rule train:
     """Checkpoints lie in an undeclared folder: Snakemake would delete declared ones before every attempt.
 
-    A job that runs out of its `runtime` saves in time and exits 75; the next attempt continues where it stopped.
+    A job that runs out of its `runtime` saves `stop_early_s` before and exits 75; the next attempt continues where it
+    stopped. Knobs of the machine are resources, which never make anything run again; `gpu=0` takes what GPUs it sees.
     """
     input:
         manifests=of_run("manifest.parquet"),
@@ -25,12 +26,14 @@ rule train:
     threads: 16
     resources:
         gpu=1,
+        nodes=1,
         runtime=1440,
+        stop_early_s=300,
     params:
         base=project.base_folder,
         datasets=dataset_options,
         out=subpath(output.summary, parent=True),
-        stop_early_s=300,
     shell:
         "xtts train --config {input.config:q} --base {params.base:q} {params.datasets:q} --out {params.out:q}"
-        " --max-seconds $(( {resources.runtime} * 60 - {params.stop_early_s} )) 2> {log:q}"
+        " --processes {resources.gpu} --nodes {resources.nodes}"
+        " --max-seconds $(( {resources.runtime} * 60 - {resources.stop_early_s} )) 2> {log:q}"

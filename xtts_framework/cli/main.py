@@ -70,7 +70,10 @@ def main() -> None:
         cli(standalone_mode=False)
     except UserError as error:
         process = os.environ.get("RANK", "0")
-        click.echo(f"error: {error}" if process == "0" else f"error in process {process}: {error}", err=True)
+        if process == "0":
+            click.echo(f"error: {error}", err=True)
+        elif error.exit_code != os.EX_TEMPFAIL:  # all have stopped together, and one says so
+            click.echo(f"error in process {process}: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
