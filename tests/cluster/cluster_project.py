@@ -1,0 +1,167 @@
+"""A project on the small cluster: two languages, quick runs, one that takes its time, one that breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from small_slurm import Job, Slurm, wait_for
+
+from xtts_framework.files import read_json
+from xtts_framework.layout import RunFolder
+
+LONG, BROKEN, HEALTHY = "long", "broken", "healthy"
+QUICK = ("amharic", "tigrinya", "both")
+SAVE_EVERY = 20
+LOSS_TOLERANCE = 1e-4
+CONFIG = """
+datasets:
+  amharic: {path: my-dataset, language: am, validation: {eval_min: 4}}
+  tigrinya: {path: my-dataset, language: ti, validation: {eval_min: 4}}
+runs:
+  amharic: &quick
+    datasets: [amharic]
+    tokenizer: &words {new_tokens: 500}
+    training: {learning_rate: 1.0e-3, milestones: [4], grad_accum: 1, max_steps: 40, eval_every_steps: 20}
+    freezing: &free {policy: none}
+    synthesis: {sentences: [ሰላም ዓለም።], checkpoints: selected}
+  tigrinya: {<<: *quick, datasets: [tigrinya]}
+  both: {<<: *quick, datasets: [amharic, tigrinya]}
+"""
+LONG_RUNS = f"""
+  {LONG}: &long
+    datasets: [amharic]
+    tokenizer: *words
+    training: &slow
+      {{learning_rate: 1.0e-3, milestones: [100], grad_accum: 1, max_steps: 400, dropout: 0.0,
+       eval_every_steps: 200, save_every_steps: {SAVE_EVERY}}}
+    freezing: *free
+  {HEALTHY}: {{<<: *quick}}
+  {BROKEN}: {{<<: *long, training: {{<<: *slow, learning_rate: 1.0e+30}}}}
+"""
+LONG_CONFIG = f"{CONFIG}{LONG_RUNS}"
+QUICK_CHECKS = ("--slurm-init-seconds-before-status-checks", "3")
+
+
+@dataclass
+class Project:
+    """A folder from which Snakemake drives the cluster with the profile that is shipped.
+
+    Args:
+        folder: as `xtts new` makes it, with a small base in place of the released one.
+        slurm: the cluster.
+    """
+
+    folder: Path
+    slurm: Slurm
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        environment = self.slurm.environment
+        return environment | {"PATH": f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"}
+
+    @property
+    def long(self) -> RunFolder:
+        return RunFolder(self.folder / "results" / "runs" / LONG)
+
+    def create(self, dataset: Path, base: Path) -> None:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        command = ["xtts", "new", self.folder, "--language", "am", "--dataset", dataset]
+        subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        shutil.copytree(dataset, self.folder / "my-dataset")
+        shutil.copytree(base, self.folder / "bases" / "xtts-v2")
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """`snakemake` with the profile, in a process group of its own; its output goes to `log`."""
+        config = self.folder / "long.yaml"
+        config.write_text(LONG_CONFIG, encoding="utf-8")
+        command = ["snakemake", "--profile", "profiles/slurm", "--configfile", "long.yaml", *QUICK_CHECKS, *arguments]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self.started.append(process)
+        return process
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "snakemake.log"
+
+    def finish(self, *arguments: str, status: int = 0) -> None:
+        """`start`, and wait for its end."""
+        assert self.start(*arguments).wait() == status, self.log.read_text("utf-8")[-8000:]
+
+    def start_training(self, *resources: str) -> subprocess.Popen[bytes]:
+        """The long run up to the end of its training, with other resources for the job: `name=value`."""
+        given = [f"train:{resource}" for resource in resources]
+        options = ["--set-resources", *given] if given else []
+        return self.start("results/runs/long/summary.json", *options)
+
+    def train_jobs(self, run: str = LONG) -> list[Job]:
+        """All jobs so far that trained a run."""
+        return [job for job in self.slurm.jobs() if job.comment.strip() == f"rule_train_wildcards_{run}"]
+
+    def running_job(self, *, after: int = 0) -> Job:
+        """The job that trains the long run now, once it has saved more than `after` steps."""
+
+        def running() -> Job | None:
+            jobs = [job for job in self.train_jobs() if job.fields["JobState"] == "RUNNING"]
+            return jobs[-1] if jobs and saved_step(self.long) > after else None
+
+        return wait_for(running, f"a training that has saved more than {after} steps")
+
+    def forget_training(self, run: RunFolder) -> None:
+        for folder in (run.checkpoints, run.training):
+            shutil.rmtree(folder, ignore_errors=True)
+        run.summary.unlink(missing_ok=True)
+
+    def stop_all(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def saved_step(run: RunFolder) -> int:
+    """The step of the newest complete checkpoint, 0 without any."""
+    return max((int(path.parent.name[5:]) for path in run.checkpoints.glob("*/step-*/COMPLETE")), default=0)
+
+
+def attempts(run: RunFolder) -> list[dict[str, Any]]:
+    """How the attempts at a training ended."""
+    [path] = run.checkpoints.glob("*/attempts.json")
+    found: list[dict[str, Any]] = read_json(path)
+    return found
+
+
+def assert_same_training(one: RunFolder, other: RunFolder) -> None:
+    """Bit for bit the same weights at the end, and the same account of the whole curve."""
+    for run in (one, other):
+        assert read_json(run.summary)["steps"] == 400
+    last, expected = (load_file(sorted(run.checkpoints.glob("*/step-*/model.safetensors"))[-1]) for run in (one, other))
+    assert last.keys() == expected.keys()
+    assert all(last[name].equal(expected[name]) for name in expected)
+    assert curve(one) == curve(other)
+
+
+def assert_nearly_same_losses(one: RunFolder, other: RunFolder) -> None:
+    """What several processes add up differs in its last bits."""
+    for left, right in zip(curve(one), curve(other), strict=True):
+        losses = {key: value for key, value in left.items() if "loss" in key}
+        assert losses == pytest.approx({key: right[key] for key in losses}, rel=LOSS_TOLERANCE)
+
+
+def curve(run: RunFolder) -> list[Any]:
+    """Every record of `metrics.jsonl`, without the speed."""
+    records = map(json.loads, run.metrics.read_text("utf-8").splitlines())
+    return [{key: value for key, value in record.items() if key != "clips_per_s"} for record in records]
