@@ -446,6 +446,20 @@ class ProjectConfig(Strict):
         return Path("bases/xtts-v2") if self.base == "xtts-v2" else Path(self.base)
 
 
+def refuse_wildcards(project: ProjectConfig) -> None:
+    """Refuse what the workflow cannot carry: Snakemake takes braces in the path of a file for a wildcard.
+
+    Raises:
+        UserError: names the paths.
+    """
+    paths = {"results": project.results, "base": project.base_folder}
+    paths |= {f"datasets.{name}": dataset.path / dataset.metadata for name, dataset in project.datasets.items()}
+    wrong = [f"  {key}: {str(path)!r}" for key, path in paths.items() if "{" in str(path) or "}" in str(path)]
+    if wrong:
+        listed = "\n".join(wrong)
+        raise UserError(f"braces in a path mean something else to Snakemake; rename these without them:\n{listed}")
+
+
 # One slice per stage: exactly what its result depends on, nothing more.
 
 

@@ -58,7 +58,7 @@ def _lines(model: BaseModel, indent: int) -> Iterator[str]:
         elif isinstance(value, dict) and value and all(isinstance(item, BaseModel) for item in value.values()):
             yield f"{pad}{name}:"
             for key, item in value.items():
-                yield f"{pad}  {key}:"
+                yield f"{pad}  {_scalar(key)}:"
                 yield from _lines(item, indent + 4)
         else:
             yield f"{pad}{name}: {_scalar(model.model_dump(mode='json')[name])}".rstrip()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from xtts_framework.errors import UserError
 
@@ -65,6 +65,20 @@ def require_datasets(configured: Collection[str], given: Mapping[str, DatasetFol
             f"the configuration names the datasets {sorted(configured)}, but --dataset names {sorted(given)}; "
             "give --dataset NAME=FOLDER once for each."
         )
+
+
+def inside(folder: Path, name: str, *, named_in: Path) -> Path:
+    """`folder / name`, for a name that stands in a file: results may come from somebody else.
+
+    Raises:
+        UserError: it leads out of the folder.
+    """
+    if not isinstance(name, str) or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise UserError(
+            f"{named_in}: names {name!r}, which is not inside of {folder} and was not opened. xtts-framework writes no "
+            "such name: run the stage again that wrote this file, and ask whoever gave it to you."
+        )
+    return folder / name
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import xtts_framework
+from xtts_framework.config import refuse_wildcards
 from xtts_framework.config_file import commented_yaml, new_project
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_folder, write_text
@@ -41,7 +42,8 @@ def create_project(project: Path, language: str, dataset: Path) -> None:
     """Write a new project folder for one dataset. The dataset is only read.
 
     Raises:
-        UserError: the folder exists and is not empty, the language has no pack, the dataset is no folder.
+        UserError: the folder exists and is not empty, the language has no pack, the dataset is no folder or has a
+            name that the workflow cannot carry.
     """
     load_plugins().pack(language, {})
     if not dataset.is_dir():
@@ -50,7 +52,9 @@ def create_project(project: Path, language: str, dataset: Path) -> None:
         raise UserError(f"{project}: exists already and is not empty; choose another name or remove it")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", dataset.resolve().name).strip("-.") or "dataset"
     relative = Path(os.path.relpath(dataset.resolve(), project.resolve()))
+    config = new_project(language, relative, name=name)
+    refuse_wildcards(config)
     with replacing_folder(project) as folder:
-        write_text(folder / "config.yaml", commented_yaml(new_project(language, relative, name=name)))
+        write_text(folder / "config.yaml", commented_yaml(config))
         write_text(folder / "Snakefile", SNAKEFILE)
         shutil.copytree(workflow_folder() / "profiles", folder / "profiles")

@@ -10,6 +10,7 @@ from xtts_framework.config import (
     dump_yaml,
     parse_config,
     read_yaml,
+    refuse_wildcards,
     stage_configs,
 )
 from xtts_framework.data.recordings import recordings_fingerprint
@@ -21,6 +22,7 @@ try:
     for configfile in workflow.configfiles:
         read_yaml(Path(configfile))
     project = parse_config(config, ProjectConfig, source="configuration")
+    refuse_wildcards(project)
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -20,5 +20,5 @@ rule synthesize:
         datasets=dataset_options,
         out=subpath(output.synthesis, ancestor=2),
     shell:
-        "xtts synthesize {params.bundle:q} --config {input.config:q} {params.datasets:q}"
-        " --out {params.out:q} 2> {log:q}"
+        "xtts synthesize --config {input.config:q} {params.datasets:q}"
+        " --out {params.out:q} -- {params.bundle:q} 2> {log:q}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 import click
@@ -18,9 +20,10 @@ def command(project: Path, language: str, dataset: Path) -> None:
     from xtts_framework.project import create_project
 
     create_project(project, language, dataset)
+    plain = project if not str(project).startswith("-") else f"{os.curdir}{os.sep}{project}"
     click.echo(
         f"{project}: ready.\n"
-        f"  cd {project}\n"
+        f"  cd {shlex.quote(str(plain))}\n"
         f"  xtts base fetch xtts-v2     # once; shows the licence of the released model\n"
         f"  snakemake"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xtts_framework.data.tables import read_table
-from xtts_framework.layout import DatasetFolder
+from xtts_framework.layout import DatasetFolder, inside
 
 VOICE_DURATION_S = 6.0
 """A reference voice of about this length is best: coqui's own conditioning looks at pieces of 4 to 6 s."""
@@ -28,13 +28,19 @@ def read_evaluation_clips(dataset: DatasetFolder, recordings: Path) -> list[Eval
     Args:
         recordings: the dataset's own folder, to which the manifest's file names are relative.
     Raises:
-        UserError: no manifest, or a damaged one.
+        UserError: no manifest, a damaged one, or one that names a recording outside of that folder.
     """
     columns = ["clip_id", "line", "file", "duration_s", "text", "language", "split"]
     table = read_table(dataset.manifest, columns, stage="validate")
     rows = table.filter(split="eval").sort("line").iter_rows(named=True)
     return [
-        EvaluationClip(row["clip_id"], recordings / row["file"], row["duration_s"], row["text"], row["language"])
+        EvaluationClip(
+            row["clip_id"],
+            inside(recordings, row["file"], named_in=dataset.manifest),
+            row["duration_s"],
+            row["text"],
+            row["language"],
+        )
         for row in rows
     ]
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import replacing_file, sha256_of
-from xtts_framework.layout import DatasetFolder
+from xtts_framework.layout import DatasetFolder, inside
 
 FORMAT_VERSION = 1
 """Changes whenever the same audio and base would be stored differently; older shards are then left aside."""
@@ -170,7 +170,7 @@ class FeatureReader:
     def __init__(self, dataset: DatasetFolder) -> None:
         index = read_table(dataset.features, stage="encode")
         self.clip_ids: list[str] = index["clip_id"].to_list()
-        self._store = dataset.feature_store
+        self._index, self._store = dataset.features, dataset.feature_store
         self._places = dict(zip(self.clip_ids, map(Place._make, index.select(Place._fields).iter_rows()), strict=True))
         self._shards: dict[str, tuple[Any, Any]] = {}
 
@@ -196,7 +196,7 @@ class FeatureReader:
 
     def _open(self, shard: str) -> tuple[Any, Any]:
         if shard not in self._shards:
-            path = self._store / shard
+            path = inside(self._store, shard, named_in=self._index)
             try:
                 content: Any = safetensors.safe_open(path, "pt")
             except (OSError, safetensors.SafetensorError) as error:

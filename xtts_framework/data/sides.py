@@ -52,7 +52,7 @@ def read_sides(path: Path, wanted: ValidationConfig) -> Sides | None:
     if not path.is_file():
         return None
     try:
-        table = pl.read_parquet(path, columns=COLUMNS)
+        table = pl.read_parquet(path, columns=COLUMNS, glob=False)
         first = table.row(0, named=True)
     except (PolarsError, OSError, IndexError) as error:
         raise UserError(

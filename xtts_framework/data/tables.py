@@ -23,6 +23,6 @@ def read_table(path: Path, columns: Sequence[str] | None = None, *, stage: str) 
     if not path.is_file():
         raise UserError(f"{path}: missing; run `xtts {stage}` for this dataset first.")
     try:
-        return polars.read_parquet(path, columns=list(columns) if columns else None)
+        return polars.read_parquet(path, columns=list(columns) if columns else None, glob=False)
     except (PolarsError, OSError) as error:
         raise UserError(f"{path}: damaged, or not written by `xtts {stage}`: {error}\n  Run that again.") from error

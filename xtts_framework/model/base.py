@@ -139,7 +139,7 @@ def load_model_state(base: Base) -> dict[str, Tensor]:
     """
     path = base.folder / "model.pth"
     checkpoint = _load_tensors(path)
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
+    if not isinstance(checkpoint, dict) or not _is_state(checkpoint.get("model")):
         raise UserError(f"{path}: expected a dictionary with the weights under 'model', found {_describe(checkpoint)}.")
     state = {name.removeprefix(TRAINER_PREFIX): tensor for name, tensor in checkpoint["model"].items()}
     return {name: tensor for name, tensor in state.items() if not name.startswith(TRAINER_ONLY + INFERENCE_ONLY)}
@@ -176,7 +176,7 @@ def load_dvae(base: Base) -> DiscreteVAE:
     """
     path = base.folder / "dvae.pth"
     state = _load_tensors(path)
-    if not isinstance(state, dict) or not {"codebook.embed", "encoder.0.0.weight"} <= state.keys():
+    if not _is_state(state) or not {"codebook.embed", "encoder.0.0.weight"} <= state.keys():
         raise UserError(f"{path}: expected the weights of a discrete VAE, found {_describe(state)}.")
     codebook_dim, num_tokens = state["codebook.embed"].shape
     dvae = build_dvae(hidden_dim=state["encoder.0.0.weight"].shape[0], codebook_dim=codebook_dim, num_tokens=num_tokens)
@@ -215,6 +215,15 @@ def load_mel_stats(base: Base) -> Tensor:
     return stats.float()
 
 
+def check_weights(path: Path) -> None:
+    """Make sure that a file holds tensors and nothing that could run code, before it is passed on.
+
+    Raises:
+        UserError: it holds something else, or is damaged.
+    """
+    _load_tensors(path)
+
+
 class _Discarded:
     """Stands in for coqui's configuration classes: what it holds is never looked at."""
 
@@ -231,8 +240,20 @@ def _load_tensors(path: Path) -> Any:
             f"{path}: refused, because it holds more than tensors and could run code when loaded. "
             "Use a file from a source you trust, saved by coqui-tts or by xtts-framework."
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise UserError(f"{path}: damaged or not a PyTorch file ({str(error).splitlines()[0]}).") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever the bytes of a damaged file make of themselves
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path}: damaged or not a PyTorch file ({reason}).") from error
+
+
+def _is_state(value: Any) -> bool:
+    """Whether this is what a module saves: tensors by name."""
+    import torch
+
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
+    )
 
 
 def _load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: Path, unused: tuple[str, ...] = ()) -> None:
@@ -263,7 +284,7 @@ def _problem_with(path: Path) -> str | None:
         return _problem_with_weights(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return f"{path.name}: expected JSON, but {error}"
     return _problem_with_config(content) if path.name == "config.json" else _problem_with_vocab(content)
 
@@ -287,6 +308,9 @@ def _problem_with_config(config: Any) -> str | None:
     missing = [key for key in GPT_ARGUMENTS.values() if key not in args and key not in TEXT_TOKENS]
     if missing:
         return f"config.json: model_args lacks {', '.join(missing)}"
+    wrong = [key for key in GPT_ARGUMENTS.values() if key not in TEXT_TOKENS and not isinstance(args[key], int)]
+    if wrong:
+        return f"config.json: {', '.join(f'{key} is {args[key]!r}' for key in wrong)}; expected whole numbers"
     if args["gpt_use_perceiver_resampler"] is not True:
         return "config.json: gpt_use_perceiver_resampler is not true, so this is XTTS v1; only v2 is supported"
     return None
@@ -296,7 +320,13 @@ def _problem_with_vocab(vocab: Any) -> str | None:
     model = vocab.get("model") if isinstance(vocab, dict) else None
     if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(model.get("vocab"), dict):
         return "vocab.json: expected a `tokenizers` file with a BPE model"
-    missing = [token for token in TEXT_TOKENS.values() if token not in _token_ids(vocab)]
+    try:
+        ids = _token_ids(vocab)
+    except (KeyError, TypeError) as error:
+        return f"vocab.json: an added token is no object with 'id' and 'content' ({error!r})"
+    if not all(isinstance(index, int) for index in ids.values()):
+        return "vocab.json: expected a whole number as the id of every token"
+    missing = [token for token in TEXT_TOKENS.values() if token not in ids]
     return f"vocab.json: the tokens {', '.join(missing)} are missing" if missing else None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json, write_text
-from xtts_framework.model.base import BASE_FILES, Base, load_model_state, read_base
+from xtts_framework.model.base import BASE_FILES, Base, check_weights, load_model_state, read_base
 from xtts_framework.text.vocabulary import read_vocab, row_count
 
 if TYPE_CHECKING:
@@ -84,10 +84,19 @@ def read_bundle(folder: Path) -> Bundle:
                 f"{path}: format {description['format']}, but this version of xtts-framework reads up to {FORMAT}. "
                 "Install a newer one."
             )
-        packs = [PackUse(**pack) for pack in description["packs"]]
+        packs = [_read_pack(pack) for pack in description["packs"]]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged ({error!r}). Export the bundle again.") from error
     return Bundle(base, packs, description)
+
+
+def _read_pack(stored: Mapping[str, Any]) -> PackUse:
+    pack = PackUse(**stored)
+    expected = dict.fromkeys(stored, str) | {"options": dict}
+    for name, kind in expected.items():
+        if not isinstance(stored[name], kind):
+            raise TypeError(f"{name} of a pack is {stored[name]!r}")
+    return pack
 
 
 def load_packs(bundle: Bundle, plugins: Plugins) -> dict[str, LanguagePack]:
@@ -140,7 +149,8 @@ def write_bundle(
         description: what `bundle.json` tells besides format and packs.
         card: README.md.
     Raises:
-        UserError: the weights fit neither the base's architecture nor the vocabulary.
+        UserError: the weights fit neither the base's architecture nor the vocabulary, or a file of the base holds
+            more than tensors.
     """
     import torch
 
@@ -149,6 +159,7 @@ def write_bundle(
     torch.save({"model": state}, folder / "model.pth")
     shutil.copyfile(vocab, folder / "vocab.json")
     for name in COPIED_FILES:
+        check_weights(base.folder / name)  # nothing that could run code is passed on
         shutil.copyfile(base.folder / name, folder / name)
     config = coqui_config(base, rows, [pack.code for pack in packs])
     # As in the released file, there is an Infinity in it: coqui's JSON is Python's, not the standard's.

@@ -3,16 +3,22 @@
 Files are gathered in a `.partial-` folder beside the destination, so a half-fetched model is never taken for a base.
 The hub client's own download starts a file over when the process was killed; a model of two gigabytes deserves
 better, so resuming is done here, over the client's HTTP function.
+
+An address may hold secrets, `https://user:password@host` or a signed query: no message and no log shows them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from xtts_framework.config import HubConfig
 from xtts_framework.console import say
@@ -28,6 +34,8 @@ XTTS-v2 comes under the Coqui Public Model License 1.0 (CPML): non-commercial us
 trained from it and of the speech they make. The text: https://huggingface.co/coqui/XTTS-v2/blob/main/LICENSE.txt"""
 
 FREE_SPACE_FACTOR = 1.1
+USER_IN_ADDRESS = re.compile(r"(?<=://)[^\s'\"]*@")
+QUERY_OF_ADDRESS = re.compile(r"(?<=://)([^\s?'\"]*)\?[^\s'\"]*")
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,15 @@ def fetch_base(out: Path, hub: HubConfig, *, accept_license: bool) -> None:
         raise UserError(
             "The licence was not accepted, so nothing was downloaded. Read it and confirm, or pass --accept-license."
         )
+    _check_endpoint()
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    for handler in logging.getLogger("huggingface_hub").handlers:
+        handler.addFilter(_hide_secrets)
     api = HfApi()
     try:
         files = _describe_files(api, hub)
@@ -88,14 +99,35 @@ def fetch_base(out: Path, hub: HubConfig, *, accept_license: bool) -> None:
         _check_space(partial, files)
         for file in files:
             _fetch_file(api, hub, file, partial)
-    except (HTTPError, OSError) as error:
+    except (HTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{hub.repository}: the download from {api.endpoint} stopped.\n"
-            f"  {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}\n"
-            "  Run the command again: what has arrived is kept. HF_ENDPOINT names another hub."
+            without_secrets(f"{hub.repository}: the download from {api.endpoint} stopped.\n  {reason}\n")
+            + "  Run the command again: what has arrived is kept. HF_ENDPOINT names another hub."
         ) from error
     read_base(partial)
     partial.replace(out)
+
+
+def _check_endpoint() -> None:
+    """Refuse an address that cannot be taken apart: the client would, when it is imported, and show parts of it."""
+    try:
+        _ = urlsplit(os.environ.get("HF_ENDPOINT", "")).port
+    except ValueError as error:
+        raise UserError(
+            "HF_ENDPOINT is no address. Expected one such as https://huggingface.co; a password in it with '/' or '@' "
+            "writes them as %2F and %40."
+        ) from error
+
+
+def without_secrets(text: str) -> str:
+    """A text whose addresses name neither a user, nor a password, nor a query."""
+    return QUERY_OF_ADDRESS.sub(r"\1", USER_IN_ADDRESS.sub("", text))
+
+
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_secrets(record.getMessage()), None
+    return True
 
 
 def _describe_files(api: HfApi, hub: HubConfig) -> list[HubFile]:
@@ -115,7 +147,9 @@ def _describe_files(api: HfApi, hub: HubConfig) -> list[HubFile]:
         sibling = siblings[name]
         algorithm, digest = ("sha256", sibling.lfs.sha256) if sibling.lfs else ("git-sha1", sibling.blob_id)
         if sibling.size is None or digest is None:
-            raise UserError(f"{api.endpoint} does not state size and hash of {name}, so it could not be checked.")
+            raise UserError(
+                f"{without_secrets(api.endpoint)} does not state size and hash of {name}, so it could not be checked."
+            )
         files.append(HubFile(name=name, size=sibling.size, algorithm=algorithm, digest=digest))
     return sorted(files, key=lambda file: file.size)
 

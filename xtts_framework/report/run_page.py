@@ -21,7 +21,7 @@ from xtts_framework.data.advice import explain
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json
-from xtts_framework.layout import DatasetFolder, RunFolder
+from xtts_framework.layout import DatasetFolder, RunFolder, inside
 from xtts_framework.report.audio import embed_audio
 from xtts_framework.report.charts import Chart, Histogram, Level, Marker, Point, Series, histogram, line_chart
 
@@ -330,7 +330,8 @@ def _read_synthesis(run: RunFolder) -> Listening | None:
 def _take(run: RunFolder, entry: Json | None) -> Take | None:
     if entry is None:
         return None
-    return Take(embed_audio(run.synthesis / entry["file"]), entry.get("duration_s"), bool(entry.get("cut")))
+    file = inside(run.synthesis, entry["file"], named_in=run.synthesis / "synthesis.json")
+    return Take(embed_audio(file), entry.get("duration_s"), bool(entry.get("cut")))
 
 
 def _spread(steps: list[int], most: int, *, keep: int | None) -> list[int]:

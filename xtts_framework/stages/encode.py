@@ -37,7 +37,7 @@ from xtts_framework.data.features import (
 from xtts_framework.data.tables import read_table
 from xtts_framework.errors import UserError
 from xtts_framework.files import PARTIAL_PREFIX, sha256_of
-from xtts_framework.layout import DatasetFolder
+from xtts_framework.layout import DatasetFolder, inside
 from xtts_framework.model.base import Base, load_dvae, load_mel_stats, read_base
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def encode(
     keys = [clip_key(sha256, base.features_key) for sha256 in manifest["audio_sha256"]]
     unique = manifest.with_columns(pl.Series("key", keys, pl.String)).unique("key", keep="first", maintain_order=True)
     recordings = [
-        Recording(config.dataset_path / file, sha256, key, duration_s)
+        Recording(inside(config.dataset_path, file, named_in=out.manifest), sha256, key, duration_s)
         for file, sha256, key, duration_s in unique.select("file", "audio_sha256", "key", "duration_s").iter_rows()
     ]
     groups = [recordings[start : start + shard_clips] for start in range(0, len(recordings), shard_clips)]

@@ -7,7 +7,7 @@ from typing import Any
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
-from xtts_framework.layout import RunFolder
+from xtts_framework.layout import RunFolder, inside
 from xtts_framework.training.checkpoint import list_checkpoints
 
 
@@ -15,11 +15,12 @@ def read_selected(run: RunFolder) -> dict[str, Any]:
     """What `select` decided.
 
     Raises:
-        UserError: nothing is selected yet.
+        UserError: nothing is selected yet, or something outside of the run's checkpoints.
     """
     if not run.selected.is_file():
         raise UserError(f"{run.selected}: missing; run `xtts select --out {run.path}` first.")
     selected: dict[str, Any] = read_json(run.selected)
+    inside(run.path, selected["folder"], named_in=run.selected)
     return selected
 
 
@@ -33,7 +34,7 @@ def select(run: RunFolder) -> None:
     """
     if not run.summary.is_file():
         raise UserError(f"{run.summary}: missing; the training has not finished. Run `xtts train` first.")
-    folder = run.checkpoints / read_json(run.summary)["fingerprint"]
+    folder = inside(run.checkpoints, read_json(run.summary)["fingerprint"], named_in=run.summary)
     found = list_checkpoints(folder)
     evaluated = [(checkpoint, checkpoint.metrics) for checkpoint in found if checkpoint.metrics]
     if not evaluated:

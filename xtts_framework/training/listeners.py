@@ -7,16 +7,19 @@ appears in them once, as if nothing had happened.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from xtts_framework.console import say
 from xtts_framework.files import write_text
-from xtts_framework.layout import RunFolder
+from xtts_framework.layout import RunFolder, inside
 from xtts_framework.plugins import hookimpl
 
 FINGERPRINT_NOTE = "fingerprint"
+EVENTS = "events.out.tfevents."
+"""What the names of event files begin with; then comes a time in seconds, host and process."""
 
 
 class Console:
@@ -99,6 +102,7 @@ class TensorBoard:
     def __init__(self, folder: Path, *, start_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        _date_before(folder, round(time.time()))
         # Everything from purge_step on belongs to an attempt that broke off; TensorBoard leaves it out.
         self._writer = SummaryWriter(str(folder), purge_step=start_step + 1 if start_step else 0)
 
@@ -116,15 +120,27 @@ class TensorBoard:
 def open_training_folder(run: RunFolder, fingerprint: str) -> None:
     """Make `training/` hold the records of this training; those of another one move to its checkpoints, and back."""
     kept = run.checkpoints / fingerprint / run.training.name
-    present = _fingerprint_of(run.metrics)
+    present = recorded_fingerprint(run.metrics)
     if present not in (None, fingerprint):
-        destination = run.checkpoints / str(present) / run.training.name
+        destination = inside(run.checkpoints, str(present), named_in=run.metrics) / run.training.name
         if not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
             run.training.rename(destination)
     run.training.mkdir(parents=True, exist_ok=True)
     if kept.is_dir() and not any(run.training.iterdir()):
         kept.replace(run.training)
+
+
+def _date_before(folder: Path, now_s: int) -> None:
+    """Give event files earlier times than now, in their order, where the clock has been set back.
+
+    TensorBoard reads files in the order of their names, which hold the time: those of earlier attempts would come
+    last, and what they say about later steps would count.
+    """
+    files = sorted(folder.glob(f"{EVENTS}*"))
+    if files and files[-1].name >= f"{EVENTS}{now_s:010d}":
+        for time_s, file in enumerate(files, start=now_s - len(files)):
+            file.rename(folder / f"{EVENTS}{time_s:010d}.{file.name.removeprefix(EVENTS).partition('.')[2]}")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -138,7 +154,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _fingerprint_of(metrics: Path) -> str | None:
+def recorded_fingerprint(metrics: Path) -> str | None:
+    """Of the training whose records these are, the latest in the run; None when there are none."""
     for record in read_metrics(metrics)[:1]:
         kind, _, fingerprint = str(record.get("message", "")).partition(" ")
         return fingerprint if kind == FINGERPRINT_NOTE else None

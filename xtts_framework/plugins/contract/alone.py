@@ -3,12 +3,14 @@
     python -m xtts_framework.plugins.contract.alone < QUESTION > ANSWER
 
 The question is `sys.path` and the arguments of `load_alone`, the answer the fields of an `Answer`. Both are pickled:
-JSON changes lone surrogates.
+JSON changes lone surrogates. The answer comes from a process in which a plugin runs: it is read as plain values, and
+anything else in it is an error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import operator
 import os
 import pickle
@@ -61,8 +63,22 @@ def load_alone(target: str, options: Mapping[str, Any], texts: Sequence[str]) ->
     except subprocess.TimeoutExpired:
         return Answer(f"not finished after {LIMIT_S:.0f} s", [], [], [])
     if done.returncode == 0:
-        return Answer(**pickle.loads(done.stdout))
+        return _read_answer(done.stdout)
     return Answer(describe_end(done.returncode, done.stderr.decode("utf-8", "backslashreplace")), [], [], [])
+
+
+class _PlainValues(pickle.Unpickler):
+    """Reads strings, lists and the like; a pickle that names anything to be called or made is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def _read_answer(pickled: bytes) -> Answer:
+    try:
+        return Answer(**_PlainValues(io.BytesIO(pickled)).load())
+    except Exception as error:  # a damaged pickle may raise anything
+        return Answer(f"the process gave no answer that can be read ({error})", [], [], [])
 
 
 def describe_end(status: int, errors: str) -> str:

@@ -140,14 +140,14 @@ def _run(arguments: list[str], limit_s: int) -> tuple[tuple[Outcome, ...], list[
             os.killpg(process.pid, signal.SIGKILL)  # with whatever the plugin has started
     if not in_time:
         lines, _ = process.communicate()
-        outcomes, languages, under_way = _read_lines(lines)
+        outcomes, languages, under_way, _ = _read_lines(lines)
         reason = (
             f"stopped after {WALL_CLOCK * limit_s} s, though it had not used {limit_s} s of processor time: it waits "
             f"for something, or this machine is busy; try again with --limit {4 * limit_s}"
         )
         return (*outcomes, Outcome(under_way, unfinished=reason)), languages
-    outcomes, languages, under_way = _read_lines(lines)
-    if process.returncode == 0:
+    outcomes, languages, under_way, is_through = _read_lines(lines)
+    if process.returncode == 0 and is_through:
         return outcomes, languages
     end = describe_end(process.returncode, errors)
     if process.returncode == -signal.SIGXCPU:
@@ -155,17 +155,23 @@ def _run(arguments: list[str], limit_s: int) -> tuple[tuple[Outcome, ...], list[
     return (*outcomes, Outcome(under_way, (Breach(under_way, end),))), languages
 
 
-def _read_lines(lines: str) -> tuple[tuple[Outcome, ...], list[str], str]:
-    """Outcomes, languages, and the check that was under way when the process ended.
+def _read_lines(lines: str) -> tuple[tuple[Outcome, ...], list[str], str, bool]:
+    """Outcomes, languages, the check that was under way when the process ended, and whether it came to its own end.
+
+    A line that cannot be read is none: the process was ended in the middle of it, or the plugin wrote it.
 
     Raises:
         UserError: the pack does not take the options.
     """
     outcomes: list[Outcome] = []
     languages: list[str] = []
-    under_way = "loads"
+    under_way, is_through = "loads", False
     for line in lines.splitlines():
-        match json.loads(line):
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            continue
+        match answer:
             case {"languages": found}:
                 languages = found
             case {"options": complaint}:
@@ -175,7 +181,9 @@ def _read_lines(lines: str) -> tuple[tuple[Outcome, ...], list[str], str]:
                 outcomes.append(Outcome(check, breaches, skipped))
             case {"check": check}:
                 under_way = check
-    return tuple(outcomes), languages, under_way
+            case {"through": True}:
+                is_through = True
+    return tuple(outcomes), languages, under_way, is_through
 
 
 def _main() -> None:
@@ -194,6 +202,7 @@ def _main() -> None:
         _check_pack(entry_point, language, json.loads(options), answers)
     else:
         _check_plugin(entry_point, answers)
+    _write(answers, {"through": True})
 
 
 def _check_plugin(entry_point: EntryPoint, answers: TextIO) -> None:
