@@ -1,13 +1,14 @@
 # make demo   sets everything up, then runs the whole workflow on synthesised Amharic speech
 # make test   sets up if needed, checks style and types, runs the tests
-# make test-full   the same, with every fault as often as docs/training.md says
+# make test-full      the same, with every fault as often as docs/faults.md says
+# make test-cluster   the workflow on a SLURM of its own; skips where slurm-wlm, munge or root are missing
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup demo test test-full lint format config clean-demo clean
+.PHONY: setup demo test test-full test-cluster lint format config clean-demo clean
 
 setup: $(READY)
 
@@ -34,10 +35,13 @@ demo/config.yaml: config/demo.yaml
 	cp $< $@
 
 test: $(READY) lint
-	python -m pytest -n 2 --dist loadscope
+	python -m pytest -n 2 --dist loadscope --ignore tests/cluster
 
 test-full: $(READY) lint
-	python -m pytest -n 2 --dist loadscope --full
+	python -m pytest -n 2 --dist loadscope --ignore tests/cluster --full
+
+test-cluster: $(READY)
+	python -m pytest tests/cluster
 
 lint: $(READY)
 	ruff check .

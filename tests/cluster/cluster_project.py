@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from small_slurm import Job, Slurm, wait_for
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
 
+ROOT = Path(__file__).parent.parent.parent
+GUIDE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 LONG, BROKEN, HEALTHY = "long", "broken", "healthy"
 QUICK = ("amharic", "tigrinya", "both")
 SAVE_EVERY = 20
@@ -80,6 +83,16 @@ class Project:
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         shutil.copytree(dataset, self.folder / "my-dataset")
         shutil.copytree(base, self.folder / "bases" / "xtts-v2")
+        self._uncomment_site_settings()
+
+    def _uncomment_site_settings(self) -> None:
+        """As the reader of the guide does, whose first example they are."""
+        profile = self.folder / "profiles" / "slurm" / "profile.v9+.yaml"
+        text = profile.read_text(encoding="utf-8")
+        for setting in guide_blocks("yaml")[0].splitlines():
+            assert f"# {setting}\n" in text, f"{setting}: not among the settings that the profile offers"
+            text = text.replace(f"# {setting}\n", f"{setting}\n")
+        profile.write_text(text, encoding="utf-8")
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`snakemake` with the profile, in a process group of its own; its output goes to `log`."""
@@ -130,6 +143,11 @@ class Project:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def guide_blocks(language: str) -> list[str]:
+    """Code blocks of the guide."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def saved_step(run: RunFolder) -> int:

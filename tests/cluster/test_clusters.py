@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 import soundfile
 from cluster_project import (
     BROKEN,
+    GUIDE,
     HEALTHY,
     QUICK,
     SAVE_EVERY,
@@ -22,6 +21,7 @@ from cluster_project import (
     assert_nearly_same_losses,
     assert_same_training,
     attempts,
+    guide_blocks,
     saved_step,
 )
 from small_slurm import NODES, wait_for
@@ -29,32 +29,12 @@ from small_slurm import NODES, wait_for
 from xtts_framework.files import read_json
 from xtts_framework.layout import RunFolder
 
-ROOT = Path(__file__).parent.parent.parent
-GUIDE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    """Code blocks of the guide."""
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def site(project: Project) -> None:
-    """Put the settings of the guide's first example in force, by uncommenting them, as its reader does."""
-    profile = project.folder / "profiles" / "slurm" / "profile.v9+.yaml"
-    text = profile.read_text(encoding="utf-8")
-    for line in blocks("yaml")[0].splitlines():
-        setting = line.strip()
-        assert f"# {setting}\n" in text, f"{setting}: not among the settings that the profile offers"
-        text = text.replace(f"# {setting}\n", f"{setting}\n")
-    profile.write_text(text, encoding="utf-8")
-
 
 @pytest.fixture(scope="module")
 def finished(project: Project) -> str:
     """All commands of the guide, in order; what they said."""
     said = ""
-    for command in "".join(blocks("sh")).replace("\\\n", " ").splitlines():
+    for command in "".join(guide_blocks("sh")).replace("\\\n", " ").splitlines():
         done = subprocess.run(
             command, shell=True, cwd=project.folder, env=project.environment, capture_output=True, text=True
         )
@@ -185,7 +165,7 @@ def test_controller_and_snakemake_may_both_be_killed(project: Project, long: Run
     training.wait()
     saved = saved_step(long)
     assert project.running_job().id == job.id, "a job does not end with the Snakemake that has submitted it"
-    [stop, unlock, _] = blocks("sh")[-1].splitlines()
+    [stop, unlock, _] = guide_blocks("sh")[-1].splitlines()
     for command in (stop, unlock):
         subprocess.run(command, shell=True, cwd=project.folder, env=project.environment, check=True)
     assert_continued(project, project.start_training(), long, saved)
