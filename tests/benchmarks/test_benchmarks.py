@@ -8,7 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+import yaml
+
+from xtts_framework.config import ProjectConfig, parse_config
+from xtts_framework.plugins import load_plugins
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+SCALING = ROOT / "docs" / "scaling.md"
 
 
 def run_benchmark(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,3 +85,45 @@ def test_validating_is_measured_with_its_processes() -> None:
     assert re.search(
         r"^2100 rows, 1\.\d+ h: [\d.]+ s wall, [\d.]+ s of CPU, \d{2,} MiB at most$", done.stdout, re.MULTILINE
     )
+
+
+def test_scaling_is_measured_by_real_trainings(tmp_path: Path) -> None:
+    document = tmp_path / "scaling.md"
+    training = ["--processes", "1", "2", "--updates", "2", "--gradients", "4194304", "--checkpoint", "3000000"]
+    sizes = [*training, "--clips", "512", "--files", "100", "--repeats", "1"]
+    done = run_benchmark("scaling.py", *sizes, "--out", str(document))
+    assert done.returncode == 0, done.stderr
+    measured, published = (table_in(file, "least to most") for file in (document, BENCHMARKS / "scaling.md"))
+    other_sizes = {name for name in measured if re.search(r"\bof \d+\.\d MB", name)}
+    assert measured.keys() - other_sizes < published.keys()
+    rows = {name: cells for name, cells in measured.items() if name not in ("what", "---")}
+    values = {name: float(cells[0].split()[0].replace(",", "")) for name, cells in rows.items()}
+    values.pop("memory of the clips of a run, per clip")  # so few may fit into memory that was there already
+    assert min(values.values()) > 0
+    assert values["jobs of that plan"] == 161
+    assert measured["small training: gradients of an update"] == published["small training: gradients of an update"]
+    whole = values["small training, 2 processes: an update of 32 clips"]
+    assert values["small training, 2 processes: all-reduce"] < whole
+
+
+def test_the_tables_of_the_scaling_document_are_what_the_code_computes(tmp_path: Path) -> None:
+    copy, text = tmp_path / "scaling.md", SCALING.read_text(encoding="utf-8")
+    tables = re.compile(r"(<!-- (?:computed|measured)[^>]* -->)(.*?)(<!-- end of)", re.DOTALL)
+    assert len(tables.findall(text)) == 8
+    copy.write_text(tables.sub(r"\1 lost \3", text), encoding="utf-8")
+    done = run_benchmark("scaling.py", "--fill", str(copy))
+    assert done.returncode == 0, done.stderr
+    assert copy.read_text(encoding="utf-8") == text
+
+
+def test_the_configuration_of_the_scaling_document_is_one() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", SCALING.read_text(encoding="utf-8"), re.DOTALL)
+    project = parse_config(yaml.safe_load(block), ProjectConfig, source="docs/scaling.md")
+    assert len(project.datasets) == len(project.runs) == 10
+    steps = table_in(SCALING, "where from")["steps of 10 epochs"]
+    for name, run in project.runs.items():
+        language = project.datasets[name].language
+        assert load_plugins().pack(language.code, language.options).code == name
+        assert list(run.datasets) == [name] and run.training.max_epochs == 10
+        assert run.training.milestones[-1] < int(steps[0].replace(",", "")) < run.training.max_steps
+        assert run.training.save_every_steps == run.training.max_steps

@@ -19,6 +19,7 @@ from xtts_framework.layout import DatasetFolder
 from xtts_framework.model.base import Base
 from xtts_framework.model.forward import CONDITIONING_LATENTS, MEL_BANDS
 from xtts_framework.text.tokenizer import UNKNOWN, XttsTokenizer
+from xtts_framework.training.distributed import Ranks
 from xtts_framework.training.sampling import Pool, pools_of
 
 if TYPE_CHECKING:
@@ -111,21 +112,23 @@ class Corpus:
             held[utterance.name] = mel_FM.T
         self._held = held
 
-    def check_features(self, known_codes: int) -> None:
+    def check_features(self, known_codes: int, ranks: Ranks) -> None:
         """Read every clip once: numbers that are not finite would be found much later, as a loss that is not.
 
         Args:
             known_codes: audio codes of the model, without start and stop.
+            ranks: each reads its share.
         Raises:
             UserError: names the clips.
         """
-        problems = []
-        for utterance in self.utterances.values():
+        problems: list[str] = []
+        for utterance in list(self.utterances.values())[ranks.rank :: ranks.size]:
             codes, mel = self.read_codes(utterance), self.read_mel(utterance)
             if not mel.isfinite().all():
                 problems.append(f"{utterance.name}: its mel holds numbers that are not finite")
             if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < known_codes:
                 problems.append(f"{utterance.name}: codes up to {int(codes.max())}, the model knows {known_codes}")
+        problems = [problem for found in ranks.gather(problems) for problem in found]
         _refuse(problems, "features that cannot be trained on", "Encode the dataset again with this run's base.")
 
     def eval_unigram_entropy(self, stop_token: int) -> float:
