@@ -427,7 +427,7 @@ def plan_table(measured: Mapping[str, float]) -> str:
     for what, one, shown, source in (
         ("a process that trains: reads manifest and texts", clips / 1e6 * measured[CORPUS], duration, here),
         ("it keeps them in memory", 1e3 * clips * measured[CLIP_MEMORY], size_of, here),
-        ("all features read once at the first start (several share it)", features / 1e9 * measured[CHECK], duration, here),
+        ("all features read at the first start, in shares", features / 1e9 * measured[CHECK], duration, here),
         ("one GPU: bf16 MFU below which a day is not enough", work / job_s / BF16_FLOPS, percent_1, computed),
     ):
         cells.append((what, shown(one), "–", source))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 LONG, BROKEN, HEALTHY = "long", "broken", "healthy"
 QUICK = ("amharic", "tigrinya", "both")
-SAVE_EVERY = 20
+LONG_STEPS, SAVE_EVERY = 240, 20
 LOSS_TOLERANCE = 1e-4
 CONFIG = """
 datasets:
@@ -45,8 +45,8 @@ LONG_RUNS = f"""
     datasets: [amharic]
     tokenizer: *words
     training: &slow
-      {{learning_rate: 1.0e-3, milestones: [100], grad_accum: 1, max_steps: 400, dropout: 0.0,
-       eval_every_steps: 200, save_every_steps: {SAVE_EVERY}}}
+      {{learning_rate: 1.0e-3, milestones: [100], grad_accum: 1, max_steps: {LONG_STEPS}, dropout: 0.0,
+       eval_every_steps: 120, save_every_steps: {SAVE_EVERY}}}
     freezing: *free
   {HEALTHY}: {{<<: *quick}}
   {BROKEN}: {{<<: *long, training: {{<<: *slow, learning_rate: 1.0e+30}}}}
@@ -139,10 +139,15 @@ class Project:
         run.summary.unlink(missing_ok=True)
 
     def stop_all(self) -> None:
-        for process in self.started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        """What a test that has failed leaves running."""
+        lost = [process for process in self.started if process.poll() is None]
+        self.started.clear()
+        for process in lost:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if lost:
+            self.slurm.run("scancel", "--me")
+            self.finish("--unlock")
 
 
 def guide_blocks(language: str) -> list[str]:
@@ -165,7 +170,7 @@ def attempts(run: RunFolder) -> list[dict[str, Any]]:
 def assert_same_training(one: RunFolder, other: RunFolder) -> None:
     """Bit for bit the same weights at the end, and the same account of the whole curve."""
     for run in (one, other):
-        assert read_json(run.summary)["steps"] == 400
+        assert read_json(run.summary)["steps"] == LONG_STEPS
     last, expected = (load_file(sorted(run.checkpoints.glob("*/step-*/model.safetensors"))[-1]) for run in (one, other))
     assert last.keys() == expected.keys()
     assert all(last[name].equal(expected[name]) for name in expected)

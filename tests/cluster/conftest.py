@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_project import CONFIG, LONG, Project
+from cluster_project import CONFIG, Project
 from small_slurm import Slurm, missing, running_slurm
 
 from xtts_framework.layout import RunFolder
@@ -36,22 +35,14 @@ def project(
 
 @pytest.fixture(scope="session")
 def undisturbed(project: Project) -> RunFolder:
-    """The long run, trained without a cluster and without interruption; its vocabulary was made on the cluster."""
-    project.finish("results/runs/long/tokenizer/vocab.json", "results/datasets/amharic/features.parquet")
-    run = RunFolder(project.folder / "undisturbed")
-    shutil.copytree(project.long.path / "tokenizer", run.path / "tokenizer")
-    command = [
-        *("xtts", "train", "--config", project.long.path / "config" / "train.yaml", "--base", "bases/xtts-v2"),
-        *("--out", run.path, "--dataset", "amharic=results/datasets/amharic"),
-    ]
-    done = subprocess.run(command, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 0, done.stderr
-    return run
+    """The long run, trained by one job that nothing happens to."""
+    project.finish("results/runs/long/summary.json")
+    return RunFolder(shutil.copytree(project.long.path, project.folder / "undisturbed"))
 
 
 @pytest.fixture
-def long(project: Project, undisturbed: RunFolder) -> RunFolder:
+def long(project: Project, undisturbed: RunFolder) -> Iterator[RunFolder]:
     """The folder of the long run, as if it had never been trained."""
-    assert project.long.path.name == LONG
     project.forget_training(project.long)
-    return project.long
+    yield project.long
+    project.stop_all()

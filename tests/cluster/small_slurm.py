@@ -58,7 +58,12 @@ PartitionName=gpu Nodes={names} Default=YES MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes={names} MaxTime=INFINITE PriorityTier=10
 """
 NODE = "NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=64 RealMemory=256000 Gres=gpu:2"
-DEVICES = "NodeName={name} Name=gpu File={folder}/{name}-gpu[0-1]"
+DEVICES = """\
+NodeName=node1 Name=gpu File=/dev/null
+NodeName=node1 Name=gpu File=/dev/zero
+NodeName=node2 Name=gpu File=/dev/full
+NodeName=node2 Name=gpu File=/dev/random
+"""
 
 
 def missing() -> str | None:
@@ -113,11 +118,12 @@ class Slurm:
     def run(self, *command: str) -> str:
         """Output of a command of SLURM, repeated while the controller is away."""
 
-        def attempt() -> str | None:
+        def attempt() -> list[str]:
             done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-            return done.stdout if done.returncode == 0 else None
+            return [done.stdout] if done.returncode == 0 else []
 
-        return wait_for(attempt, f"an answer to {' '.join(command)}")
+        [output] = wait_for(attempt, f"an answer to {' '.join(command)}")
+        return output
 
     def jobs(self) -> list[Job]:
         """All jobs since the cluster was started, ended ones too, by number."""
@@ -224,13 +230,10 @@ def _write_config(folder: Path) -> None:
     ports = _free_ports(1 + len(NODES))
     for name in NODES:
         (folder / f"spool-{name}").mkdir()
-        for number in range(2):
-            (folder / f"{name}-gpu{number}").touch()
     nodes = [NODE.format(name=name, port=port) for name, port in zip(NODES, ports[1:], strict=True)]
-    devices = [DEVICES.format(name=name, folder=folder) for name in NODES]
     config = CONFIG.format(folder=folder, controller_port=ports[0], nodes="\n".join(nodes), names=",".join(NODES))
     (folder / "slurm.conf").write_text(config, encoding="utf-8")
-    (folder / "gres.conf").write_text("\n".join(devices) + "\n", encoding="utf-8")
+    (folder / "gres.conf").write_text(DEVICES, encoding="utf-8")
 
 
 def _free_ports(count: int) -> list[int]:

@@ -113,6 +113,7 @@ def test_a_node_that_dies_and_comes_back_costs_what_was_not_saved(
     project.slurm.kill(node)
     wait_for(lambda: project.slurm.state(node) == "DOWN", f"{node} to be missed")
     project.slurm.start_node(node)
+    start_again_now(project, job.id)
     assert_continued(project, training, long, saved)
     assert "end" not in attempts(long)[0], "it had no time to say anything"
     assert_same_training(long, undisturbed)
@@ -126,11 +127,17 @@ def test_a_preempted_training_is_queued_again_and_continued(
     saved = saved_step(long)
     others = ["--partition=urgent", "--nodes=2", "--gpus-per-node=2", "--output=/dev/null", "--wrap=sleep 2"]
     project.slurm.run("sbatch", *others)
-    wait_for(lambda: project.train_jobs()[-1].fields["JobState"] != "RUNNING", "the training to make room")
+    start_again_now(project, job.id)
     assert_continued(project, training, long, saved)
     assert project.train_jobs()[-1].id == job.id, "the same job has started twice"
     assert int(project.train_jobs()[-1].fields["Restarts"]) >= 1
     assert_same_training(long, undisturbed)
+
+
+def start_again_now(project: Project, job: str) -> None:
+    """Without the two minutes that SLURM lets a job wait which it has queued again."""
+    wait_for(lambda: project.train_jobs()[-1].fields["JobState"] == "PENDING", "the job to be queued again")
+    project.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
 def assert_continued(project: Project, training: subprocess.Popen[bytes], run: RunFolder, saved: int) -> None:

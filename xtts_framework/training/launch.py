@@ -54,7 +54,8 @@ def launch(processes: int, nodes: int, rendezvous: str | None) -> int | None:
     meeting = ["--standalone"]
     if rendezvous:
         meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=xtts"]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // here)))
+    threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))  # Snakemake sets those of the job
+    os.environ["OMP_NUM_THREADS"] = str(max(1, threads // here))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process says itself what is wrong
     handled = "--signals-to-handle=SIGHUP,SIGQUIT"  # the others are passed on
     arguments = [*meeting, handled, f"--nproc-per-node={here}", "--no-python", *sys.argv]
