@@ -6,6 +6,7 @@ Tests copy what they want to change; both folders are read-only by agreement.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +26,25 @@ settings.load_profile("untimed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--full", action="store_true", help="As often as the figures in docs/training.md say (`make test-full`)."
+        "--full", action="store_true", help="As often as the figures in docs/faults.md say (`make test-full`)."
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of docs/faults.md, from the tests that count attempts."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [
+        one for report in reports if getattr(report, "when", "") == "teardown" for one in report.user_properties
+    ]
+    attempts, lost = Counter[str](), Counter[str]()
+    for name, figures in properties:
+        if name == "fault":
+            attempts[figures[0]] += figures[1]
+            lost[figures[0]] += figures[2]
+    if attempts:
+        terminalreporter.section("faults")
+    for fault, count in attempts.items():
+        terminalreporter.write_line(f"{fault}: {count} attempts, {count - lost[fault]} survived, {lost[fault]} lost")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -145,6 +147,27 @@ def test_a_folder_survives_an_interruption_between_the_two_renames(tmp_path: Pat
         raise UserError("nothing to write")
     assert (tmp_path / "a" / "content").read_text() == "old"
     assert names(tmp_path) == ["a"]
+
+
+def test_file_systems_that_flush_files_but_not_folders_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems say so; the file itself must reach the disk all the same."""
+    refused: list[bool] = []
+
+    def flush(descriptor: int) -> None:
+        refused.append(stat.S_ISDIR(os.fstat(descriptor).st_mode) or bool(disk_fails))
+        if refused[-1]:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    disk_fails = ""
+    with replacing_folder(tmp_path / "a") as folder:
+        (folder / "x").write_text("content")
+    write_text(tmp_path / "b", "content")
+    assert names(tmp_path) == ["a", "b"] and any(refused)
+    disk_fails = "yes"
+    with pytest.raises(OSError, match="Invalid argument"):
+        write_text(tmp_path / "b", "new")
+    assert (tmp_path / "b").read_text() == "content"
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that not even root can write")

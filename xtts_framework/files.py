@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +23,10 @@ from xtts_framework.errors import UserError
 PARTIAL_PREFIX = ".partial-"
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when a disk or a quota has no room left."""
+NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""What the system says when a place is read-only, or belongs to somebody else."""
+CANNOT_FLUSH = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
+"""What network file systems say that flush files, but not folders: their servers see to that."""
 FULL_BYTES = 2**16
 """A disk with less free is full: libraries write in blocks of up to this size."""
 
@@ -78,27 +81,6 @@ def replacing_folder(destination: Path) -> Iterator[Path]:
             _sync(destination.parent)
     finally:
         _remove_leftovers(destination, partial, replaced)
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path, command: str) -> Iterator[None]:
-    """Hold a folder for this process, until the end, however it ends.
-
-    Args:
-        command: whose other process may hold it, for the message.
-
-    Raises:
-        UserError: another process holds it.
-        OSError: the folder cannot be made.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if not _lock(descriptor):
-            raise UserError(f"{folder}: another `{command}` is writing there. Wait for it, then run this again.")
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def write_text(destination: Path, text: str) -> None:
@@ -167,20 +149,12 @@ def _naming_a_full_disk(destination: Path) -> Iterator[None]:
         raise
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a folder until its descriptor is closed; False when another process has it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # some file systems have no locks
-    return True
-
-
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (error.errno in CANNOT_FLUSH and path.is_dir()):
+            raise
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ from xtts_framework.data.metadata import read_metadata
 from xtts_framework.errors import UserError
 from xtts_framework.ingest import clips
 from xtts_framework.layout import DatasetFolder
-from xtts_framework.stages.ingest import ingest
+from xtts_framework.stages.ingest import LOCK_FILE, ingest
 from xtts_framework.stages.validate import validate
 
 
@@ -304,9 +304,11 @@ def test_two_at_once_in_one_dataset_are_refused(source: Path, out: Path) -> None
     out.mkdir()
     program = (
         "import fcntl, os, sys, time\n"
-        "fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)\nprint('held', flush=True)\ntime.sleep(60)\n"
+        "fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\ntime.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(out)], stdout=subprocess.PIPE, text=True) as holder:
+    command = [sys.executable, "-c", program, str(out / LOCK_FILE)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(UserError, match="another `xtts ingest` is writing there"):

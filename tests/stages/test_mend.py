@@ -13,9 +13,10 @@ import soundfile
 
 from xtts_framework.config import ValidateConfig
 from xtts_framework.errors import UserError
-from xtts_framework.files import alone_in, read_json
+from xtts_framework.files import read_json
 from xtts_framework.layout import DatasetFolder
-from xtts_framework.stages.mend import write_mended_copy
+from xtts_framework.locks import alone
+from xtts_framework.stages.mend import lock_of, write_mended_copy
 from xtts_framework.stages.validate import validate
 
 RATE_HZ = 22050
@@ -125,7 +126,7 @@ def test_nothing_is_ever_replaced(dataset: Path, tmp_path: Path) -> None:
 
 def test_a_copy_that_another_process_writes_is_left_alone(dataset: Path, tmp_path: Path) -> None:
     with (
-        alone_in(tmp_path / "copy", "xtts validate --fix"),
+        alone(lock_of(tmp_path / "copy"), "xtts validate --fix"),
         pytest.raises(UserError, match="another `xtts validate --fix` is writing there"),
     ):
         write_mended_copy(config_of(dataset), tmp_path / "copy")

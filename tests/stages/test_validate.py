@@ -23,9 +23,10 @@ from pydantic import ValidationError
 from xtts_framework.config import ValidateConfig
 from xtts_framework.data.manifest import MANIFEST
 from xtts_framework.errors import UserError
-from xtts_framework.files import alone_in, read_json
+from xtts_framework.files import read_json
 from xtts_framework.layout import DatasetFolder
-from xtts_framework.stages.validate import validate
+from xtts_framework.locks import alone
+from xtts_framework.stages.validate import LOCK_FILE, validate
 
 RATE_HZ = 22050
 LETTERS = "ሀለሐመሠረሰሸቀበተቸኀነኘአከኸወዐዘዠየደጀገጠጨጰጸፀፈፐ"
@@ -336,7 +337,7 @@ def test_results_never_go_into_the_dataset(run: Any, dataset: Path) -> None:
 
 def test_two_at_once_do_not_mix_their_results(run: Any, tmp_path: Path) -> None:
     with (
-        alone_in(tmp_path / "results" / "datasets" / "d", "xtts validate"),
+        alone(tmp_path / "results" / "datasets" / "d" / LOCK_FILE, "xtts validate"),
         pytest.raises(UserError, match="another `xtts validate` is writing there"),
     ):
         run()

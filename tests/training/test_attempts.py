@@ -1,52 +1,14 @@
-"""One trainer at a time, and no endless repetition of the same failure."""
+"""No endless repetition of the same failure."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from xtts_framework.errors import UserError
-from xtts_framework.training.attempts import only_trainer, recorded_attempt
-
-HOLD = """
-import sys
-from pathlib import Path
-from xtts_framework.training.attempts import only_trainer
-with only_trainer(Path(sys.argv[1])):
-    print("holding", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path: Path) -> subprocess.Popen[str]:
-    """Another process that holds `tmp_path/lock`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "holding\n"
-    return process
-
-
-def test_second_trainer_is_told_who_works_where_and_since_when(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(UserError, match=rf"process {holder.pid} on \S+ since 20"), only_trainer(tmp_path / "lock"):
-        pass
-    holder.communicate()
-    with only_trainer(tmp_path / "lock"):
-        pass
-
-
-def test_lock_of_a_killed_process_is_taken_over_and_named(
-    tmp_path: Path, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    holder.kill()
-    holder.communicate()
-    with only_trainer(tmp_path / "lock"):
-        assert f"process {holder.pid}" in capsys.readouterr().err
+from xtts_framework.training.attempts import recorded_attempt
 
 
 def fail(path: Path, step: int, message: str) -> None:

@@ -44,10 +44,28 @@ def test_checkpoint_returns_what_was_saved(tmp_path: Path) -> None:
     assert checkpoint.damaged_files() == []
 
 
-def test_folder_without_its_marker_does_not_exist(tmp_path: Path) -> None:
+def test_folder_without_its_marker_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, 1)
-    (save(tmp_path, 2) / COMPLETE).unlink()
+    unmarked = save(tmp_path, 2)
+    (unmarked / COMPLETE).unlink()
     assert steps(tmp_path, full=True) == [1]
+    found = newest_intact(tmp_path)
+    assert found is not None and found.step == 1
+    assert f"{unmarked}: no {COMPLETE} in it" in capsys.readouterr().err
+
+
+def test_no_bit_of_the_state_can_change_unnoticed(tmp_path: Path) -> None:
+    """Where a flipped bit leaves the same state (white space), nothing has changed."""
+    folder = save(tmp_path, 1, loss=2.5)
+    content, sound = (folder / STATE_FILE).read_bytes(), read_checkpoint(folder)
+    unnoticed = 0
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (folder / STATE_FILE).write_bytes(flipped)
+        unnoticed += (found := read_checkpoint(folder)) is not None
+        assert found in (None, sound)
+    assert unnoticed < len(content)
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, OPTIMIZER_FILE, STATE_FILE])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import fcntl
 import io
 import os
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xtts_framework.errors import UserError
+from xtts_framework.locks import wait_for_lock
 
 DEFAULT_FILE = Path("bench.csv")
 
@@ -101,7 +101,7 @@ def append_row(file: Path, row: BenchRow) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            wait_for_lock(stream.fileno())
             lines = io.StringIO()
             writer = csv.writer(lines, lineterminator="\n")
             end = stream.seek(0, os.SEEK_END)

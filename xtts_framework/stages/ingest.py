@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xtts_framework.console import progress, say
 from xtts_framework.errors import UserError
-from xtts_framework.files import PARTIAL_PREFIX, alone_in
+from xtts_framework.files import PARTIAL_PREFIX
 from xtts_framework.ingest.clips import Clip, name_alone, name_clip, write_clips
 from xtts_framework.ingest.common_voice import read_common_voice
 from xtts_framework.ingest.jsonl import read_jsonl
@@ -37,7 +37,9 @@ from xtts_framework.ingest.subtitles import read_subtitles
 from xtts_framework.ingest.table import read_table
 from xtts_framework.ingest.transcript import Transcript, lines_of, list_transcripts, read_transcript
 from xtts_framework.ingest.utterance import RETRIED, Fault, Utterance, on_one_line
+from xtts_framework.locks import alone
 
+LOCK_FILE = "ingest.lock"
 CLIPS_PER_COMMIT = 1000
 CLIPS_PER_JOB = 200
 CUT_IN_PLACE = frozenset({".wav", ".flac", ".aif", ".aiff", ".sph"})
@@ -110,7 +112,7 @@ def ingest(
     _require_apart(out, path, found.source)
     files = ", ".join(file.name for file in found.source.files[:3])
     say(f"{path}: read as {found.format} ({files}{', …' if len(found.source.files) > 3 else ''})")
-    with alone_in(out, "xtts ingest"):
+    with alone(out / LOCK_FILE, "xtts ingest"):
         _clear_leftovers(out)
         return _Ingestion(found, out, min_confidence).run(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import shutil
@@ -23,7 +22,8 @@ from xtts_framework.data.measuring import MAX_LEVELS_S, Problem, find_recording,
 from xtts_framework.data.metadata import MetadataRow, find_file_column, join_fields, read_header
 from xtts_framework.data.survey import describe_fault
 from xtts_framework.errors import UserError
-from xtts_framework.files import alone_in, replacing_folder
+from xtts_framework.files import replacing_folder
+from xtts_framework.locks import alone
 from xtts_framework.stages.validate import read_rows
 
 FIXES = "fixes.csv"
@@ -53,19 +53,19 @@ def write_mended_copy(config: ValidateConfig, out: Path) -> None:
     rows = read_rows(dataset)
     header = read_header(dataset.path / dataset.metadata)
     _require_new_folder(out, dataset.path)
-    with alone_in(out, "xtts validate --fix"):
-        try:
-            with replacing_folder(out) as copy:
-                (copy / "wavs").mkdir()
-                fates = _copy_recordings(rows, dataset.path.resolve(), copy, dataset.validation)
-                _write_metadata(copy / dataset.metadata, header, rows, fates)
-                _write_fixes(copy / FIXES, rows, fates)
-        finally:
-            with contextlib.suppress(OSError):
-                out.rmdir()  # empty when the copy has failed
+    with alone(lock_of(out), "xtts validate --fix"), replacing_folder(out) as copy:
+        (copy / "wavs").mkdir()
+        fates = _copy_recordings(rows, dataset.path.resolve(), copy, dataset.validation)
+        _write_metadata(copy / dataset.metadata, header, rows, fates)
+        _write_fixes(copy / FIXES, rows, fates)
     mended = sum(bool(fate.file and fate.done) for fate in fates)
     left_out = sum(not fate.file for fate in fates)
     say(f"{out}: {len(rows)} rows, {mended} mended, {left_out} left out; {out / FIXES} says what was done to each")
+
+
+def lock_of(out: Path) -> Path:
+    """Held while a copy is written; beside the folder, which appears as a whole."""
+    return out.parent / f".{out.name}.lock"
 
 
 def _copy_recordings(rows: Sequence[MetadataRow], folder: Path, copy: Path, limits: ValidationConfig) -> list[Fate]:

@@ -11,7 +11,8 @@ from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import write_json
 from xtts_framework.layout import DatasetFolder, RunFolder
-from xtts_framework.training.attempts import only_trainer, recorded_attempt
+from xtts_framework.locks import alone
+from xtts_framework.training.attempts import recorded_attempt
 from xtts_framework.training.briefing import start_lines
 from xtts_framework.training.corpus import training_pools
 from xtts_framework.training.device import choose_device, describe_device
@@ -54,16 +55,16 @@ def train(
             are not finite; a crash loop. With exit code 75: saved, but unfinished.
     """
     stop = StopRequest(max_seconds)
-    with stop.listening(), join_ranks() as ranks, ranks.main_only(only_trainer(run.path / LOCK_FILE)):
+    with stop.listening(), join_ranks() as ranks, ranks.main_only(alone(run.path / LOCK_FILE, "xtts train")):
         chosen = choose_device(device, ranks.local_rank)
         inputs = read_inputs(config, base_folder, run, datasets)
         checkpoints, checkpoint = ranks.from_main(
-            lambda: find_start(run.checkpoints, inputs.dependencies, resume=resume, restart=restart)
+            lambda: find_start(run, inputs.dependencies, config.training, resume=resume, restart=restart)
         )
         for line in start_lines(inputs.fingerprint, checkpoint, ranks):
             say(line)
         if checkpoint is None:
-            inputs.corpus.check_features(inputs.codes)
+            inputs.corpus.check_features(inputs.codes, ranks)
         start_step = checkpoint.step if checkpoint else 0
         training: Training | None = None
         attempt = recorded_attempt(

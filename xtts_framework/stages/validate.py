@@ -25,10 +25,13 @@ from xtts_framework.data.splitting import Split, split_clips
 from xtts_framework.data.statistics import describe_clips
 from xtts_framework.data.survey import survey_rows
 from xtts_framework.errors import UserError
-from xtts_framework.files import alone_in, replacing_file, write_json, write_text
+from xtts_framework.files import replacing_file, write_json, write_text
 from xtts_framework.layout import DatasetFolder
+from xtts_framework.locks import alone
 from xtts_framework.report.dataset_page import gather_dataset_page
 from xtts_framework.report.render import render_page
+
+LOCK_FILE = "validate.lock"
 
 
 def validate(config: ValidateConfig, out: DatasetFolder) -> None:
@@ -40,7 +43,7 @@ def validate(config: ValidateConfig, out: DatasetFolder) -> None:
     """
     rows = read_rows(config.dataset)
     _require_writable(out.path, config.dataset.path)
-    with alone_in(out.path, "xtts validate"):
+    with alone(out.path / LOCK_FILE, "xtts validate"):
         _validate(rows, config.dataset, out)
 
 

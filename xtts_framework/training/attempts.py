@@ -1,17 +1,14 @@
-"""Attempts at one training: only one at a time, and an end to those that fail the same way again and again."""
+"""Attempts at one training: an end to those that fail the same way again and again."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xtts_framework.console import say
 from xtts_framework.errors import UserError
 from xtts_framework.files import read_json, write_json
 
@@ -19,33 +16,6 @@ SAME_FAILURES = 2
 """Attempts in a row that failed with the same error at the same step."""
 VANISHED_WITHOUT_PROGRESS = 5
 """Attempts in a row that were killed without a trace before they saved anything."""
-
-
-@contextlib.contextmanager
-def only_trainer(path: Path) -> Iterator[None]:
-    """Hold the lock file of a run folder; the system releases it when the process ends, however it ends.
-
-    Raises:
-        UserError: another trainer holds it; says which, where and since when.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{path}: another trainer works on this run: {_read(path) or 'it has just started'}.\n"
-                "  Wait for it, or stop it with `kill PID` on its machine: it saves and can be continued."
-            ) from None
-        if holder := _read(path):
-            say(f"{path}: left behind by {holder}, which has ended; going on")
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        stream.flush()
-        try:
-            yield
-        finally:
-            stream.truncate(0)
 
 
 @contextlib.contextmanager
@@ -108,7 +78,3 @@ def _read_attempts(path: Path) -> list[dict[str, Any]]:
     except (FileNotFoundError, UserError):
         return []
     return attempts
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
-from xtts_framework.files import PARTIAL_PREFIX, read_json, replacing_folder, sha256_of, write_json
+from xtts_framework.files import NOT_WRITABLE, PARTIAL_PREFIX, read_json, replacing_folder, sha256_of, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,10 +66,20 @@ class Checkpoint:
         ]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one of its files, on the CPU."""
+        """The tensors of one of its files, on the CPU.
+
+        Raises:
+            UserError: not a safetensors file, whatever hash `state.json` gives it.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        tensors: dict[str, Tensor] = load_file(self.folder / name)
+        try:
+            tensors: dict[str, Tensor] = load_file(self.folder / name)
+        except SafetensorError as error:
+            raise UserError(
+                f"{self.folder / name}: not a file of tensors ({error}). Use another checkpoint."
+            ) from error
         return tensors
 
 
@@ -102,7 +112,7 @@ def save_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed * FREE_SPACE_MARGIN:
-        raise UserError(_no_room(destination, needed, f"{free / 1e6:.1f} MB are free"))
+        raise UserError(_not_saved(destination, needed, f"{free / 1e6:.1f} MB are free"))
     try:
         with replacing_folder(destination) as partial:
             for name, tensors in files.items():
@@ -110,7 +120,9 @@ def save_checkpoint(
             _write_state(partial, state | {"files": {name: sha256_of(partial / name) for name in files}})
             (partial / COMPLETE).touch()
     except (OSError, SafetensorError) as error:
-        raise UserError(_no_room(destination, needed, str(error))) from error
+        refused = isinstance(error, OSError) and error.errno in NOT_WRITABLE
+        remedy = "Have the folder made writable" if refused else "Free some room"
+        raise UserError(_not_saved(destination, needed, str(error), remedy)) from error
     return destination
 
 
@@ -126,8 +138,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         return None
     try:
         state = read_json(folder / STATE_FILE)
-        sound = state.pop("checksum") == _checksum(state)
-    except (OSError, UserError, KeyError, AttributeError):
+        sound = state.pop("checksum") == _checksum(state) and state["files"].keys() <= {MODEL_FILE, OPTIMIZER_FILE}
+    except (OSError, UserError, KeyError, TypeError, AttributeError):
         sound = False
     return Checkpoint(folder, state) if sound else None
 
@@ -140,8 +152,11 @@ def newest_intact(folder: Path) -> Checkpoint | None:
     """
     passed_over = 0
     for path in sorted(_step_folders(folder), key=_step_of, reverse=True):
+        if not (path / COMPLETE).is_file():
+            say(f"{path}: no {COMPLETE} in it, half written or half removed; passed over")
+            continue
         checkpoint = read_checkpoint(path)
-        if not (path / COMPLETE).is_file() or (checkpoint and not checkpoint.is_full):
+        if checkpoint and not checkpoint.is_full:
             continue
         damaged = checkpoint.damaged_files() if checkpoint else [STATE_FILE]
         if checkpoint and not damaged:
@@ -211,9 +226,9 @@ def _checksum(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def _no_room(destination: Path, needed: int, reason: str) -> str:
+def _not_saved(destination: Path, needed: int, reason: str, remedy: str = "Free some room") -> str:
     return (
         f"{destination}: cannot save a checkpoint of {needed / 1e6:.1f} MB: {reason}.\n"
-        "  Earlier checkpoints are intact. Free some room, then start the same command again: it continues from the "
-        "latest of them."
+        f"  Earlier checkpoints are intact. {remedy}, then start the same command again: it continues from the latest "
+        "of them."
     )
