@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xtts_framework.errors import UserError
 
 GUIDE = "quick-start guide"
 UPSTREAM = "coqui-tts 0.28.0"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+BUCKET_PATTERN = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/{}*?#@\\\s]+)+")
+"""`s3://BUCKET/KEY`: no credentials, no empty part, nothing that Snakemake or a reader of URLs takes otherwise."""
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 MODEL_MAX_TEXT_IDS = 401
 """Text ids of one clip, language tag included (position table of XTTS-v2: 404 rows)."""
 MODEL_MAX_CODES = 603
@@ -192,6 +195,34 @@ class DatasetConfig(Strict):
     @classmethod
     def _code_alone(cls, value: Any) -> Any:
         return {"code": value} if isinstance(value, str) else value
+
+
+def _in_a_bucket(value: str) -> str:
+    if not BUCKET_PATTERN.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(
+            "expected s3://BUCKET/KEY without credentials, '..', spaces, braces, '*', '?', '#', '@' or a last '/'"
+        )
+    return value
+
+
+BucketAddress = Annotated[str, AfterValidator(_in_a_bucket)]
+
+
+class ProjectDataset(DatasetConfig):
+    """A dataset, and where it comes from: no stage depends on that, so it enters no slice."""
+
+    source: BucketAddress | None = Field(
+        None,
+        description="Archive in object storage that is unpacked into `path` while that holds no metadata file: "
+        f"`s3://BUCKET/KEY`, ending in {', '.join(ARCHIVE_SUFFIXES)}. Empty: nothing is fetched.",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _is_an_archive(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith(ARCHIVE_SUFFIXES):
+            raise ValueError(f"expected an archive: {', '.join(ARCHIVE_SUFFIXES)}")
+        return value
 
 
 class DatasetUse(Strict):
@@ -418,7 +449,12 @@ class ProjectConfig(Strict):
         description="Jobs that share the encoding of each dataset, on a cluster; never the result. Each takes whole "
         "thousands of clips, so more jobs than thousands of clips find nothing to do.",
     )
-    datasets: dict[str, DatasetConfig] = Field(description="Datasets by name; the name becomes a folder.")
+    publish: BucketAddress | None = Field(
+        None,
+        description="Where bundle and report of every run are copied to, each run below its name: "
+        "`s3://BUCKET/PREFIX`. Empty: nowhere.",
+    )
+    datasets: dict[str, ProjectDataset] = Field(description="Datasets by name; the name becomes a folder.")
     runs: dict[str, RunConfig] = Field(description="Runs by name; the name becomes a folder.")
 
     @field_validator("datasets", "runs", mode="before")
@@ -439,6 +475,15 @@ class ProjectConfig(Strict):
                     raise ValueError(
                         f"run {run_name!r} uses dataset {name!r}, but the datasets are {sorted(self.datasets)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _usable_storage(self) -> ProjectConfig:
+        fetched: dict[Path, str] = {}
+        for name, dataset in self.datasets.items():
+            other = fetched.setdefault(dataset.path, name) if dataset.source else name
+            if other != name:
+                raise ValueError(f"datasets {other!r} and {name!r} would both be fetched into {dataset.path}")
         return self
 
     @property
@@ -621,7 +666,8 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(problem["input"], dict | list):
         return f"{location}: {message}"
-    return f"{location}: {message}, found {problem['input']!r}"
+    found = re.sub(r"//[^/@]*@", "//", repr(problem["input"]))  # no password of an address
+    return f"{location}: {message}, found {found}"
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from xtts_framework.config import DatasetConfig, DatasetUse, LanguageConfig, ProjectConfig, RunConfig
+from xtts_framework.config import DatasetUse, LanguageConfig, ProjectConfig, ProjectDataset, RunConfig
 
 COMMENT_WIDTH = 118
 HEADER = """\
@@ -24,7 +24,7 @@ HEADER = """\
 def new_project(language: str, dataset: Path, *, name: str) -> ProjectConfig:
     """A project of one dataset and one run, everything else at its default."""
     return ProjectConfig(
-        datasets={name: DatasetConfig(path=dataset, language=LanguageConfig(code=language))},
+        datasets={name: ProjectDataset(path=dataset, language=LanguageConfig(code=language))},
         runs={name: RunConfig(datasets={name: DatasetUse()})},
     )
 

@@ -1,9 +1,11 @@
 """The configuration as typed objects, and the inputs that several rules share."""
 
+import errno
 import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_common.exceptions import InvalidPluginException
 
 from xtts_framework.config import (
     ProjectConfig,
@@ -56,6 +58,10 @@ def metadata_of(wildcards):
 
 def recordings_of(wildcards):
     """Names, sizes and times of the recordings: a hundred thousand files must not become inputs."""
+    metadata = metadata_of(wildcards)
+    if not Path(metadata).is_file():
+        # How Snakemake is told to ask again once the dataset has been fetched.
+        raise FileNotFoundError(errno.ENOENT, "not yet there", metadata)
     return recordings_fingerprint(project.datasets[wildcards.dataset].path)
 
 
@@ -95,3 +101,39 @@ def base(*files):
         return [str(project.base_folder / name) for name in files]
 
     return paths
+
+
+def in_storage(address):
+    try:
+        return storage.s3(address)
+    except InvalidPluginException:
+        raise WorkflowError(f'{address} needs Snakemake\'s S3 plugin: pip install "xtts-framework[s3]"')
+
+
+def exists_in_storage(address, what):
+    """Snakemake would take an object that it may not read for one that does not exist, or show a traceback."""
+    found = in_storage(address)
+    try:
+        return found.flags["storage_object"].exists()
+    except Exception as error:
+        raise WorkflowError(
+            f"{what}, {address}, cannot be read: {error}\nCheck the address, the endpoint and the credentials."
+        )
+
+
+def source_of(name):
+    """The archive that a dataset comes from."""
+    dataset = project.datasets[name]
+    what = f"the source of dataset {name!r}"
+    if workflow.is_main_process and not exists_in_storage(dataset.source, what):
+        raise WorkflowError(
+            f"{what}, {dataset.source}, does not exist. Correct `source`, or put the dataset into {dataset.path}."
+        )
+    return in_storage(dataset.source)
+
+
+def published(runs):
+    """What the storage gets of these runs: nothing, unless the configuration says `publish`."""
+    if not project.publish:
+        return []
+    return [in_storage(f"{project.publish}/{run}/{file}") for run in runs for file in ("bundle.tar", "report.html")]

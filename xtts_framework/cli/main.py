@@ -13,11 +13,12 @@ import click
 
 from xtts_framework import __version__
 from xtts_framework.errors import UserError
-from xtts_framework.files import DISK_FULL
+from xtts_framework.files import DISK_FULL, NOT_WRITABLE
 
 COMMANDS = {
     "new": "xtts_framework.cli.new",
     "ingest": "xtts_framework.cli.ingest",
+    "unpack": "xtts_framework.cli.unpack",
     "plan": "xtts_framework.cli.plan",
     "validate": "xtts_framework.cli.validate",
     "encode": "xtts_framework.cli.encode",
@@ -89,6 +90,8 @@ def main() -> None:
         click.echo(f"error: {error.filename or ''}: {error.strerror or error}".replace(": :", ":"), err=True)
         if error.errno in DISK_FULL:
             click.echo("  Make room there, then run the same command again; nothing is half written.", err=True)
+        elif error.errno in NOT_WRITABLE:
+            click.echo("  Have it made writable, or choose another folder with --out or `results:`.", err=True)
         sys.exit(1)
 
 
