@@ -1,6 +1,8 @@
 # make demo   sets everything up, then runs the whole workflow on synthesised Amharic speech
 # make test   sets up if needed, checks style and types, runs the tests
 # make test-full      the same, with every fault as often as docs/faults.md says
+# make audit          known vulnerabilities of what constraints.txt pins, where they can be looked up
+# make sbom           what is installed here, as CycloneDX: build/sbom.json
 # make test-cluster   the workflow on a SLURM of its own; skips where slurm-wlm, munge or root are missing
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -8,7 +10,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup demo test test-full test-cluster lint format config clean-demo clean
+.PHONY: setup demo test test-full test-cluster audit sbom lint format config clean-demo clean
 
 setup: $(READY)
 
@@ -42,6 +44,13 @@ test-full: $(READY) lint
 
 test-cluster: $(READY)
 	python -m pytest tests/cluster
+
+audit: $(READY)
+	python .ci/audit.py
+
+sbom: $(READY)
+	mkdir -p build
+	.ci/sbom build/sbom.json
 
 lint: $(READY)
 	ruff check .
