@@ -92,13 +92,23 @@ class Project:
         for setting in guide_blocks("yaml")[0].splitlines():
             assert f"# {setting}\n" in text, f"{setting}: not among the settings that the profile offers"
             text = text.replace(f"# {setting}\n", f"{setting}\n")
-        profile.write_text(text, encoding="utf-8")
+        profile.write_text(
+            f"{text}max-threads: 2\n", encoding="utf-8"
+        )  # the machine that plays two nodes has two cores
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`snakemake` with the profile, in a process group of its own; its output goes to `log`."""
         config = self.folder / "long.yaml"
         config.write_text(LONG_CONFIG, encoding="utf-8")
-        command = ["snakemake", "--profile", "profiles/slurm", "--configfile", "long.yaml", *QUICK_CHECKS, *arguments]
+        command = [
+            "snakemake",
+            "--workflow-profile",
+            "profiles/slurm",
+            "--configfile",
+            "long.yaml",
+            *QUICK_CHECKS,
+            *arguments,
+        ]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True

@@ -16,6 +16,7 @@ from cluster_project import (
     GUIDE,
     HEALTHY,
     QUICK,
+    ROOT,
     SAVE_EVERY,
     Project,
     assert_nearly_same_losses,
@@ -68,6 +69,14 @@ def test_a_training_asks_for_a_gpu(project: Project, finished: str) -> None:
         [job] = project.train_jobs(name)
         assert job.gpus == 1
     assert all(job.gpus == 0 for job in project.slurm.jobs() if job.comment.startswith("rule_validate"))
+
+
+def test_jobs_ask_for_the_threads_of_their_rule_whatever_this_machine_has(project: Project) -> None:
+    profile = ROOT / "profiles" / "slurm"
+    command = ["snakemake", "--workflow-profile", profile, "--dry-run", "--forceall"]
+    plan = subprocess.run(command, cwd=project.folder, env=project.environment, capture_output=True, text=True)
+    assert plan.returncode == 0, plan.stderr
+    assert "threads: 16" in plan.stdout + plan.stderr
 
 
 def test_logs_lie_where_the_guide_says(project: Project, finished: str) -> None:
