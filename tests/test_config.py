@@ -162,3 +162,46 @@ def test_slices_of_a_dataset_do_not_depend_on_runs() -> None:
 def test_numbers_without_end_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"{key}: Input should be a finite number"):
         parse_config({key: value}, TrainingConfig, source="recipe")
+
+
+@pytest.mark.parametrize(
+    ("key", "address", "reason"),
+    [
+        ("source", "s3://corpora/a", "source: expected an archive: .tar, .tar.gz, .tgz, .zip, found 's3://corpora/a'"),
+        ("source", "data/a.tar", "expected s3://BUCKET/KEY"),
+        ("source", "s3://corpora/../a.tar", "expected s3://BUCKET/KEY"),
+        ("source", "s3://corpora/{a}.tar", "expected s3://BUCKET/KEY"),
+        ("source", "s3://corpora/a.tar?versionId=1.tar", "expected s3://BUCKET/KEY"),
+        ("publish", "s3://voices", "publish: expected s3://BUCKET/KEY"),
+        ("publish", "s3://voices//a", "publish: expected s3://BUCKET/KEY"),
+        ("publish", "gs://voices/a", "publish: expected s3://BUCKET/KEY"),
+        ("publish", "s3://voices/a#b", "publish: expected s3://BUCKET/KEY"),
+    ],
+)
+def test_an_address_in_storage_that_is_none_is_refused_by_name(key: str, address: str, reason: str) -> None:
+    data = yaml.safe_load(MINIMAL)
+    (data["datasets"]["a"] if key == "source" else data)[key] = address
+    with pytest.raises(UserError) as refusal:
+        parse_config(data, ProjectConfig, source="test.yaml")
+    assert reason in str(refusal.value)
+    assert address in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["s3://me:PLANTED@corpora/a.tar", "s3://PLANTED@corpora/a.tar"])
+def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        parse(MINIMAL + f"publish: {address}\n")
+    assert "without credentials" in str(refusal.value)
+    assert "PLANTED" not in str(refusal.value)
+
+
+def test_two_datasets_cannot_be_fetched_into_one_folder() -> None:
+    fetched = MINIMAL.replace("path: data/a", "path: d, source: s3://corpora/a.tar")
+    with pytest.raises(UserError, match="datasets 'a' and 'b' would both be fetched into d"):
+        parse(fetched.replace("path: data/b", "path: d, source: s3://corpora/b.tar"))
+
+
+def test_where_a_dataset_comes_from_and_a_bundle_goes_to_changes_no_slice() -> None:
+    stored = MINIMAL.replace("path: data/a", "path: data/a, source: s3://corpora/a.tar") + "publish: s3://voices/b\n"
+    assert slices(stored) == slices(MINIMAL)
+    assert "source" not in "".join(slices(stored).values())

@@ -87,7 +87,7 @@ def _launch_on_nodes(nodes: int) -> None:
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError(
             f"--nodes {nodes}: not in a SLURM job. Submit the workflow with `--workflow-profile profiles/slurm`, or "
-            f"start the same command on each of the {nodes} machines with `--rendezvous HOST:PORT`, HOST being one of them."
+            f"start the same command on {nodes} machines with `--rendezvous HOST:PORT`, HOST being one of them."
         )
     with socket.socket() as free:
         free.bind(("", 0))
