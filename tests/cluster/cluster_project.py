@@ -187,7 +187,7 @@ def assert_same_training(one: RunFolder, other: RunFolder) -> None:
 
 
 def assert_nearly_same_losses(one: RunFolder, other: RunFolder) -> None:
-    """What several processes add up differs in its last bits, which a training of many steps makes larger and larger."""
+    """What several processes add up differs in its last bits, and every further update makes more of that."""
     records, expected = curve(one), curve(other)
     assert len(records) == len(expected)
     for number, (left, right) in enumerate(zip(records, expected, strict=True)):
