@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import re
@@ -35,7 +36,7 @@ def blocks(language: str) -> list[str]:
 def documented_config() -> dict[str, Any]:
     """The configuration of the document, with a run that takes seconds."""
     (shown,) = blocks("yaml")
-    config = CONFIG | yaml.safe_load(shown)
+    config = copy.deepcopy(CONFIG) | yaml.safe_load(shown)
     config["datasets"]["amharic"]["validation"] = {"eval_min": 4}
     return config
 
