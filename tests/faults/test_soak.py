@@ -20,7 +20,7 @@ from xtts_framework.files import read_json, sha256_of
 from xtts_framework.layout import RunFolder
 
 UPDATES, UPDATES_IN_FULL = 70, 1000
-"""Each is followed by a checkpoint. In full: about ten minutes."""
+"""Each is followed by a checkpoint. In full: about ten minutes on a busy machine."""
 ATTEMPT, ATTEMPT_IN_FULL = (24, 32), (20, 200)
 """Checkpoints after which a process is killed, at least and at most."""
 WARM_UP, FEWEST = 5, 16
@@ -101,7 +101,8 @@ def test_memory_files_and_disk_stay_flat_over_kills_and_resumes(
     updates, length = (UPDATES_IN_FULL, ATTEMPT_IN_FULL) if full else (UPDATES, ATTEMPT)
     place, soaked = project.copy("train", tmp_path / "soak"), tally("soak: kill -9 of train, again and again")
     run = RunFolder(place / RUN)
-    configure(place, max_steps=2 * updates, eval_every_steps=20, save_every_steps=2, log_every_updates=1)
+    recipe = {"max_steps": 2 * updates, "eval_every_steps": 20, "log_every_updates": 1}
+    configure(place, **recipe, save_every_steps=2)
     kept = yaml.safe_load((place / RUN / "config" / "train.yaml").read_text())["training"]
     dice, all_samples, growths = random.Random("soak"), [], []
     while not run.summary.exists():
@@ -130,7 +131,7 @@ def test_memory_files_and_disk_stay_flat_over_kills_and_resumes(
     grown = f"memory grew by {max(growths) / 1e6:.1f} MB at most"
     print(f"{soaked.attempts} attempts, {len(all_samples)} checkpoints; {grown}")
     uninterrupted = project.copy("train", tmp_path / "uninterrupted")
-    configure(uninterrupted, max_steps=2 * updates, eval_every_steps=20, save_every_steps=2 * updates)
+    configure(uninterrupted, **recipe, save_every_steps=2 * updates)
     assert project.run("train", uninterrupted) == 0
     assert weights_of(run) == weights_of(RunFolder(uninterrupted / RUN))
     curves = [contents(one / RUN / "training")["metrics.jsonl"] for one in (place, uninterrupted)]
