@@ -46,7 +46,7 @@ MISTAKES = {
         "model/test_inference.py::test_weights_can_be_exchanged_and_only_for_fitting_ones",
     ],
     "resuming that restarts optimizer, schedule or epoch": [
-        "training/test_resume.py::test_killed_trainings_end_bit_for_bit_like_uninterrupted_ones",
+        "faults/test_kills.py::test_a_killed_stage_finishes_when_started_again",
         "training/test_train.py::test_more_steps_continue_and_equal_a_longer_training",
     ],
     "the user's metadata rewritten in place": [
