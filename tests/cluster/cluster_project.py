@@ -131,7 +131,7 @@ class Project:
 
     def train_jobs(self, run: str = LONG) -> list[Job]:
         """All jobs so far that trained a run."""
-        return [job for job in self.slurm.jobs() if job.comment.strip() == f"rule_train_wildcards_{run}"]
+        return [job for job in self.slurm.jobs() if job.comment == f"rule_train_wildcards_{run}"]
 
     def running_job(self, *, after: int = 0) -> Job:
         """The job that trains the long run now, once it has saved more than `after` steps."""

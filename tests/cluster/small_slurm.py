@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NODES = ("node1", "node2")
-READY_WITHIN_S, PATIENCE_S = 60, 300
+PATIENCE_S = 300
 """Far above what anything here takes: a test that waits longer has failed."""
 CONFIG = """\
 ClusterName=small
@@ -84,7 +84,7 @@ class Job:
     @property
     def comment(self) -> str:
         """`rule_NAME_wildcards_VALUES`, as Snakemake names it."""
-        return self.fields.get("Comment", "")
+        return self.fields.get("Comment", "").strip()
 
     @property
     def gpus(self) -> int:

@@ -57,7 +57,7 @@ def test_the_guides_commands_run_three_runs_of_two_languages_at_once(project: Pr
 
 
 def test_every_stage_is_one_job_and_local_rules_stay_local(project: Project, finished: str) -> None:
-    jobs = [job.comment.strip() for job in project.slurm.jobs()]
+    jobs = [job.comment for job in project.slurm.jobs()]
     stages = ("tokenize", "train", "select", "export", "synthesize", "report")
     expected = [f"rule_{stage}_wildcards_{run}" for stage in stages for run in QUICK]
     expected += [f"rule_{stage}_wildcards_{name}" for stage in ("validate", "encode") for name in QUICK[:2]]
