@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ QUICK = ("amharic", "tigrinya", "both")
 LONG_STEPS, SAVE_EVERY = 240, 20
 MAX_THREADS = 3
 """Few, for one machine plays two nodes; and one more than a machine of two cores would give without the profile."""
+WORKFLOW_PATIENCE_S = 900
+"""Three times what the slowest workflow takes on two cores."""
 LOSS_TOLERANCE, SAME_RECORDS, END_TOLERANCE = 1e-4, 20, 0.2
 CONFIG = """
 datasets:
@@ -53,7 +56,10 @@ LONG_RUNS = f"""
   {BROKEN}: {{<<: *long, training: {{<<: *slow, learning_rate: 1.0e+30}}}}
 """
 LONG_CONFIG = f"{CONFIG}{LONG_RUNS}"
-QUICK_CHECKS = ("--slurm-init-seconds-before-status-checks", "3")
+SETTINGS_OF_THE_TESTS = f"""\
+max-threads: {MAX_THREADS}
+slurm-init-seconds-before-status-checks: 3
+"""
 
 
 @dataclass
@@ -93,21 +99,13 @@ class Project:
         for setting in guide_blocks("yaml")[0].splitlines():
             assert f"# {setting}\n" in text, f"{setting}: not among the settings that the profile offers"
             text = text.replace(f"# {setting}\n", f"{setting}\n")
-        profile.write_text(f"{text}max-threads: {MAX_THREADS}\n", encoding="utf-8")
+        profile.write_text(f"{text}{SETTINGS_OF_THE_TESTS}", encoding="utf-8")
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`snakemake` with the profile, in a process group of its own; its output goes to `log`."""
         config = self.folder / "long.yaml"
         config.write_text(LONG_CONFIG, encoding="utf-8")
-        command = [
-            "snakemake",
-            "--workflow-profile",
-            "profiles/slurm",
-            "--configfile",
-            "long.yaml",
-            *QUICK_CHECKS,
-            *arguments,
-        ]
+        command = ["snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "long.yaml", *arguments]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -121,7 +119,18 @@ class Project:
 
     def finish(self, *arguments: str, status: int = 0) -> None:
         """`start`, and wait for its end."""
-        assert self.start(*arguments).wait() == status, self.log.read_text("utf-8")[-8000:]
+        self.wait(self.start(*arguments), status=status)
+
+    def wait(self, snakemake: subprocess.Popen[bytes], *, status: int = 0) -> None:
+        """For its end, while the cluster lives."""
+
+        def ended() -> bool:
+            self.slurm.assert_alive()
+            return snakemake.poll() is not None
+
+        with contextlib.suppress(TimeoutError):
+            wait_for(ended, "Snakemake", patience_s=WORKFLOW_PATIENCE_S)
+        assert snakemake.returncode == status, f"{self.log.read_text('utf-8')[-8000:]}\n{self.slurm.account()}"
 
     def start_training(self, *resources: str) -> subprocess.Popen[bytes]:
         """The long run up to the end of its training, with other resources for the job: `name=value`."""

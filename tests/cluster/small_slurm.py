@@ -119,6 +119,7 @@ class Slurm:
         """Output of a command of SLURM, repeated while the controller is away."""
 
         def attempt() -> list[str]:
+            self.assert_alive()
             done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
             return [done.stdout] if done.returncode == 0 else []
 
@@ -134,6 +135,19 @@ class Slurm:
             if "JobId" in fields:
                 found.append(Job(fields["JobId"], fields))
         return sorted(found, key=lambda job: int(job.id))
+
+    def assert_alive(self) -> None:
+        """A daemon that has crashed would otherwise be waited for in vain."""
+        ended = {name: process.returncode for name, process in self.daemons.items() if process.poll() is not None}
+        assert not ended, f"SLURM itself has ended, by daemon and status: {ended}\n{self.account()}"
+
+    def account(self) -> str:
+        """What a person would look at first when a workflow stands still."""
+        command = ("scontrol", "--oneliner", "show")
+        asked = [[*command, "nodes"], [*command, "jobs"]]
+        said = [subprocess.run(each, env=self.environment, capture_output=True, text=True) for each in asked]
+        logs = [f"== {log.name}\n{log.read_text('utf-8')[-3000:]}" for log in sorted(self.folder.glob("slurm*.log"))]
+        return "\n".join([*(f"{done.stdout}{done.stderr}" for done in said), *logs])
 
     def start_controller(self) -> None:
         self._start("slurmctld", "-D")
