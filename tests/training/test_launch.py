@@ -107,6 +107,23 @@ def test_a_killed_process_ends_all_and_one_process_can_go_on(
     assert_same_curve(killed, trained_alone)
 
 
+def test_a_killed_launcher_leaves_nobody_training(
+    prepared: Prepared, trained_alone: RunFolder, start: Start, tmp_path: Path
+) -> None:
+    orphaned = prepared.new_run(tmp_path / "run")
+    process = start(orphaned, "--processes", "2")
+    wait_for_update(orphaned)
+    ranks = psutil.Process(process.pid).children()
+    process.kill()
+    _, running = psutil.wait_procs(ranks, timeout=ENDS_WITHIN_S)
+    assert not running
+    log = log_of(process, exit_status=-signal.SIGKILL)
+    assert log.count("because of SIGTERM received") == 1
+    assert "Traceback" not in log
+    log_of(start(orphaned), exit_status=0)
+    assert_same_curve(orphaned, trained_alone)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

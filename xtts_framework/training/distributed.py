@@ -11,7 +11,10 @@ What only one of them may do (files, logs, listeners) the first one does, `is_ma
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,6 +28,8 @@ from xtts_framework.errors import UserError
 
 BUCKET_BYTES = 64 * 2**20
 """Gradients travel in pieces of about this size."""
+PR_SET_PDEATHSIG = 1
+"""Of `prctl` (linux/prctl.h): the signal that a process gets when its parent ends."""
 Answer = TypeVar("Answer")
 
 
@@ -114,6 +119,7 @@ def join_ranks() -> Iterator[Ranks]:
             f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set. Start several processes with `torchrun`; for "
             "a single one unset WORLD_SIZE."
         )
+    _outlive_no_launcher()
     rank = int(os.environ["RANK"])
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _naming_a_lost_process():
@@ -140,6 +146,12 @@ def share_out(lengths: Sequence[int], ranks: int) -> list[list[int]]:
         shares[least].append(clip)
         tokens[least] += lengths[clip]
     return [sorted(share) for share in shares]
+
+
+def _outlive_no_launcher() -> None:
+    """Hear SIGTERM when the launcher is killed, which can then no longer end this process. On Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
