@@ -14,7 +14,10 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from xtts_framework.files import replacing_folder
+
 SPEECH_CLIPS = 24
+BuildOnce = Callable[[str, Callable[[Path], object]], Path]
 
 # Tests run side by side, one per core: torch threads of their own would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,14 +57,24 @@ def full(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all workers of this session see."""
+def built_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> BuildOnce:
+    """A folder by its name, which the first worker of this session that asks for it fills; the others wait."""
     own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
+    shared = own if worker_id == "master" else own.parent
+
+    def build_once(name: str, build: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                with replacing_folder(folder) as partial:
+                    build(partial)
+        return folder
+
+    return build_once
 
 
 @pytest.fixture(scope="session")
-def speech_dataset(shared_folder: Path) -> Path:
+def speech_dataset(built_once: BuildOnce) -> Path:
     """An Amharic dataset spoken by espeak-ng: 24 good clips of four speakers (22050 Hz), then 5 faulty rows."""
 
     def build(folder: Path) -> None:
@@ -69,11 +82,11 @@ def speech_dataset(shared_folder: Path) -> Path:
 
         create_demo_data(folder, clips=SPEECH_CLIPS)
 
-    return _built_once(shared_folder / "speech_dataset", build)
+    return built_once("speech_dataset", build)
 
 
 @pytest.fixture(scope="session")
-def tiny_base(shared_folder: Path, speech_dataset: Path) -> Path:
+def tiny_base(built_once: BuildOnce, speech_dataset: Path) -> Path:
     """A base folder with small dimensions and random weights, its codes fitted on `speech_dataset`."""
 
     def build(folder: Path) -> None:
@@ -81,12 +94,4 @@ def tiny_base(shared_folder: Path, speech_dataset: Path) -> Path:
 
         create_tiny_base(folder, recordings_in(speech_dataset))
 
-    return _built_once(shared_folder / "tiny_base", build)
-
-
-def _built_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Build `folder` unless another worker has; builders write whole folders or none."""
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            build(folder)
-    return folder
+    return built_once("tiny_base", build)

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 from faults_tally import Tally
-from filelock import FileLock
 from staged_project import StagedProject, build
-
-from xtts_framework.files import replacing_folder
 
 
 @pytest.fixture(scope="session")
-def project(shared_folder: Path, speech_dataset: Path, tiny_base: Path) -> StagedProject:
-    folder = shared_folder / "staged_project"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            with replacing_folder(folder) as partial:
-                build(StagedProject(partial, speech_dataset, tiny_base))
-    return StagedProject(folder, speech_dataset, tiny_base)
+def project(built_once: Callable[..., Path], speech_dataset: Path, tiny_base: Path) -> StagedProject:
+    def staged(folder: Path) -> StagedProject:
+        return StagedProject(folder, speech_dataset, tiny_base)
+
+    return staged(built_once("staged_project", lambda folder: build(staged(folder))))
 
 
 @pytest.fixture

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from odd_workflow import OddWorkflow, run_workflow
-
-from xtts_framework.files import replacing_folder
 
 
 @pytest.fixture(scope="session")
-def odd_workflow(shared_folder: Path, speech_dataset: Path, tiny_base: Path) -> OddWorkflow:
+def odd_workflow(built_once: Callable[..., Path], speech_dataset: Path, tiny_base: Path) -> OddWorkflow:
     """Read-only by agreement: `copied` gives results to damage."""
-    folder = shared_folder / "odd_workflow"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            with replacing_folder(folder) as partial:
-                run_workflow(OddWorkflow(partial), speech_dataset, tiny_base)
-    return OddWorkflow(folder)
+
+    def build(folder: Path) -> None:
+        run_workflow(OddWorkflow(folder), speech_dataset, tiny_base)
+
+    return OddWorkflow(built_once("odd_workflow", build))
 
 
 @pytest.fixture

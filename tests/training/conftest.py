@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from small_training import DATASET, ONE_EPOCH, XTTS, Prepared, config_with, prepare
 
-from xtts_framework.files import replacing_folder
 from xtts_framework.layout import DatasetFolder, RunFolder
 
 
 @pytest.fixture(scope="session")
-def prepared(shared_folder: Path, speech_dataset: Path, tiny_base: Path) -> Prepared:
-    folder = shared_folder / "prepared_training"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            with replacing_folder(folder) as partial:
-                prepare(partial, speech_dataset, tiny_base)
+def prepared(built_once: Callable[..., Path], speech_dataset: Path, tiny_base: Path) -> Prepared:
+    folder = built_once("prepared_training", lambda folder: prepare(folder, speech_dataset, tiny_base))
     return Prepared(tiny_base, DatasetFolder(folder / "dataset"), RunFolder(folder / "run").vocab)
 
 
