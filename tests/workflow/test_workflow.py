@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,17 @@ def test_a_second_snakemake_has_nothing_to_do(finished: tuple[Path, str]) -> Non
     result = snakemake(project)
     assert result.returncode == 0
     assert "Nothing to be done" in result.stdout
+
+
+def test_a_changed_setting_is_seen_after_the_clock_was_set_back(finished: tuple[Path, str], tmp_path: Path) -> None:
+    """The file of settings is then older than the results it should change."""
+    project = Path(shutil.copytree(finished[0], tmp_path / "project"))
+    for path in (project / "results").rglob("*"):
+        os.utime(path, times=(time.time() + 86_400,) * 2)
+    assert "Nothing to be done" in snakemake(project, "--dry-run").stdout
+    edit_config(project, "first", "training", learning_rate=5.0e-4)
+    planned = jobs_of(snakemake(project, "--dry-run").stdout)
+    assert planned == [(rule, "first") for rule in ("train", "select", "export", "synthesize", "report")]
 
 
 def test_a_changed_learning_rate_reruns_training_and_what_follows_and_nothing_else(finished: tuple[Path, str]) -> None:

@@ -17,7 +17,7 @@ from xtts_framework.config import (
 )
 from xtts_framework.data.recordings import recordings_fingerprint
 from xtts_framework.errors import UserError
-from xtts_framework.files import write_text_if_changed
+from xtts_framework.files import sha256_of, write_text_if_changed
 
 try:
     # Snakemake's own reader lets the second of two equal keys win.
@@ -49,6 +49,11 @@ wildcard_constraints:
     parts=r"\d+",
     dataset="|".join(map(re.escape, project.datasets)) or "-",
     run="|".join(map(re.escape, project.runs)) or "-",
+
+
+def digest_of(path):
+    """Param function: a digest of settings. Once the clock was set back, their file looks older than the results."""
+    return lambda wildcards: sha256_of(Path(path.format(**wildcards)))
 
 
 def metadata_of(wildcards):

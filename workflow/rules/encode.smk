@@ -20,6 +20,7 @@ rule encode:
     resources:
         gpu=int(project.encode_jobs == 1),
     params:
+        settings=digest_of(f"{DATASETS}/{{dataset}}/config/encode.yaml"),
         base=project.base_folder,
         out=subpath(output.index, parent=True),
     shell:
@@ -44,6 +45,7 @@ rule encode_part:
     resources:
         gpu=1,
     params:
+        settings=digest_of(f"{DATASETS}/{{dataset}}/config/encode.yaml"),
         base=project.base_folder,
         out=subpath(output.done, ancestor=2),
     shell:

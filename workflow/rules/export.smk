@@ -29,6 +29,7 @@ rule export:
     conda:
         ENVIRONMENT
     params:
+        settings=digest_of(f"{RUNS}/{{run}}/config/export.yaml"),
         base=project.base_folder,
         datasets=dataset_options,
         out=subpath(output.bundle, ancestor=2),

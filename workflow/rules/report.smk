@@ -21,6 +21,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
+        settings=digest_of(f"{RUNS}/{{run}}/config/report.yaml"),
         datasets=dataset_options,
         out=subpath(output.html, parent=True),
     shell:

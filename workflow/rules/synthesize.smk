@@ -16,6 +16,7 @@ rule synthesize:
     resources:
         gpu=1,
     params:
+        settings=digest_of(f"{RUNS}/{{run}}/config/synthesize.yaml"),
         bundle=subpath(input.bundle, parent=True),
         datasets=dataset_options,
         out=subpath(output.synthesis, ancestor=2),

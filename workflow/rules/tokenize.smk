@@ -18,6 +18,7 @@ rule tokenize:
     conda:
         ENVIRONMENT
     params:
+        settings=digest_of(f"{RUNS}/{{run}}/config/tokenize.yaml"),
         base=project.base_folder,
         datasets=dataset_options,
         out=subpath(output.vocab, ancestor=2),

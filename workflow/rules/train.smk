@@ -30,6 +30,7 @@ rule train:
         runtime=1440,
         stop_early_s=300,
     params:
+        settings=digest_of(f"{RUNS}/{{run}}/config/train.yaml"),
         base=project.base_folder,
         datasets=dataset_options,
         out=subpath(output.summary, parent=True),

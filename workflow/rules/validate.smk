@@ -20,6 +20,7 @@ rule validate:
         ENVIRONMENT
     threads: 8
     params:
+        settings=digest_of(f"{DATASETS}/{{dataset}}/config/validate.yaml"),
         recordings=recordings_of,
         out=subpath(output.manifest, parent=True),
     shell:
