@@ -105,7 +105,7 @@ class Project:
         """`snakemake` with the profile, in a process group of its own; its output goes to `log`."""
         config = self.folder / "long.yaml"
         config.write_text(LONG_CONFIG, encoding="utf-8")
-        command = ["snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "long.yaml", *arguments]
+        command = ["snakemake", "--workflow-profile", "profiles/slurm", *arguments, "--configfile", "long.yaml"]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
