@@ -194,7 +194,9 @@ class Slurm:
         program = shutil.which(command[0], path=SYSTEM_PATH)
         assert program is not None
         environment = {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": os.environ["PATH"]}
-        self.daemons[name] = subprocess.Popen([program, *command[1:]], stdout=log, stderr=log, env=environment)
+        self.daemons[name] = subprocess.Popen(
+            [program, *command[1:]], cwd=self.folder, stdout=log, stderr=log, env=environment
+        )
 
 
 @contextmanager
