@@ -124,6 +124,17 @@ def test_a_killed_launcher_leaves_nobody_training(
     assert_same_curve(orphaned, trained_alone)
 
 
+def test_a_launcher_killed_at_once_leaves_nobody_waiting(prepared: Prepared, start: Start, tmp_path: Path) -> None:
+    """Its processes have not met yet, and would wait for each other for half an hour."""
+    process = start(prepared.new_run(tmp_path / "run"), "--processes", "2")
+    while len(ranks := psutil.Process(process.pid).children()) < 2:
+        time.sleep(0.005)
+    process.kill()
+    _, running = psutil.wait_procs(ranks, timeout=ENDS_WITHIN_S)
+    assert not running
+    assert "Traceback" not in log_of(process, exit_status=-signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

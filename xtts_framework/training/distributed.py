@@ -28,6 +28,8 @@ from xtts_framework.errors import UserError
 
 BUCKET_BYTES = 64 * 2**20
 """Gradients travel in pieces of about this size."""
+LAUNCHER = "XTTS_LAUNCHER"
+"""Environment variable: the process number of the launcher, in the processes that it starts."""
 PR_SET_PDEATHSIG = 1
 """Of `prctl` (linux/prctl.h): the signal that a process gets when its parent ends."""
 Answer = TypeVar("Answer")
@@ -119,11 +121,12 @@ def join_ranks() -> Iterator[Ranks]:
             f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set. Start several processes with `torchrun`; for "
             "a single one unset WORLD_SIZE."
         )
-    _outlive_no_launcher()
+    _outlive_no_launcher(signal.SIGKILL)
     rank = int(os.environ["RANK"])
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _naming_a_lost_process():
         dist.init_process_group(backend)
+    _outlive_no_launcher(signal.SIGTERM)
     try:
         with only_errors() if rank else contextlib.nullcontext():
             yield Ranks(rank, size, local_rank=int(os.environ["LOCAL_RANK"]))
@@ -148,10 +151,16 @@ def share_out(lengths: Sequence[int], ranks: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def _outlive_no_launcher() -> None:
-    """Hear SIGTERM when the launcher is killed, which can then no longer end this process. On Linux only."""
+def _outlive_no_launcher(hear: signal.Signals) -> None:
+    """Get a signal when the launcher is killed, which can then no longer end this process. On Linux only.
+
+    Args:
+        hear: before all have come together SIGKILL, for they would wait for half an hour; then SIGTERM: save and end.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, hear)
+    if int(os.environ.get(LAUNCHER, os.getppid())) != os.getppid():
+        raise UserError("the launcher of this process has been killed. Start the same command again.")
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:

@@ -24,6 +24,7 @@ from torch.distributed.run import parse_args, run
 
 from xtts_framework.console import say
 from xtts_framework.errors import UserError
+from xtts_framework.training.distributed import LAUNCHER
 from xtts_framework.training.stopping import SIGNALS
 
 
@@ -56,6 +57,7 @@ def launch(processes: int, nodes: int, rendezvous: str | None) -> int | None:
         meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous}", "--rdzv-id=xtts"]
     threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))  # Snakemake sets those of the job
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads // here))
+    os.environ[LAUNCHER] = str(os.getpid())
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process says itself what is wrong
     handled = "--signals-to-handle=SIGHUP,SIGQUIT"  # the others are passed on
     arguments = [*meeting, handled, f"--nproc-per-node={here}", "--no-python", *sys.argv]
