@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import statistics
@@ -19,8 +21,8 @@ from staged_project import RUN, StagedProject, contents, log_of
 from xtts_framework.files import read_json, sha256_of
 from xtts_framework.layout import RunFolder
 
-UPDATES, UPDATES_IN_FULL = 70, 1000
-"""Each is followed by a checkpoint. In full: about ten minutes on a busy machine."""
+UPDATES, UPDATES_IN_FULL = 70, 1600
+"""Each is followed by a checkpoint. In full: about ten minutes on two cores."""
 ATTEMPT, ATTEMPT_IN_FULL = (24, 32), (20, 200)
 """Checkpoints after which a process is killed, at least and at most."""
 WARM_UP, FEWEST = 5, 16
@@ -56,11 +58,10 @@ def step_of(folder: Path) -> int:
 
 def take_sample(process: psutil.Process, checkpoints: Path) -> Sample:
     sizes = []
-    for path in checkpoints.glob("*/step-*/*"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue
+    for parent, _, names in os.walk(checkpoints):  # passes over folders that are removed meanwhile
+        for name in names if Path(parent).name.startswith("step-") else ():
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(Path(parent, name).stat().st_size)
     folders = len(list(checkpoints.glob("*/step-*")))
     return Sample(process.memory_info().rss, process.num_fds(), folders, sum(sizes))
 
