@@ -41,6 +41,16 @@ def log_of(process: subprocess.Popen[str], *, exit_status: int) -> str:
     return log
 
 
+def log_after_killing(launcher: subprocess.Popen[str], ranks: list[psutil.Process]) -> str:
+    """All its processes have ended, too, and none with a traceback."""
+    launcher.kill()
+    _, running = psutil.wait_procs(ranks, timeout=ENDS_WITHIN_S)
+    assert not running
+    log = log_of(launcher, exit_status=-signal.SIGKILL)
+    assert "Traceback" not in log
+    return log
+
+
 def wait_for_update(run: RunFolder) -> None:
     while not (run.metrics.is_file() and '"train"' in run.metrics.read_text(encoding="utf-8")):
         time.sleep(0.005)
@@ -114,12 +124,8 @@ def test_a_killed_launcher_leaves_nobody_training(
     process = start(orphaned, "--processes", "2")
     wait_for_update(orphaned)
     ranks = psutil.Process(process.pid).children()
-    process.kill()
-    _, running = psutil.wait_procs(ranks, timeout=ENDS_WITHIN_S)
-    assert not running
-    log = log_of(process, exit_status=-signal.SIGKILL)
+    log = log_after_killing(process, ranks)
     assert log.count("because of SIGTERM received") == 1
-    assert "Traceback" not in log
     log_of(start(orphaned), exit_status=0)
     assert_same_curve(orphaned, trained_alone)
 
@@ -129,10 +135,7 @@ def test_a_launcher_killed_at_once_leaves_nobody_waiting(prepared: Prepared, sta
     process = start(prepared.new_run(tmp_path / "run"), "--processes", "2")
     while len(ranks := psutil.Process(process.pid).children()) < 2:
         time.sleep(0.005)
-    process.kill()
-    _, running = psutil.wait_procs(ranks, timeout=ENDS_WITHIN_S)
-    assert not running
-    assert "Traceback" not in log_of(process, exit_status=-signal.SIGKILL)
+    log_after_killing(process, ranks)
 
 
 @pytest.mark.parametrize(
